@@ -1,0 +1,36 @@
+"""``make bench``: run every comparison, print the table, keep the figures."""
+
+import json
+import platform
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import against_ic_py
+import queries
+
+RESULTS = Path(__file__).parent / "results" / "latest.json"
+_PACKAGES = ("aiohttp", "cbor2", "ic-py", "icfleet", "PyNaCl")
+
+
+def main() -> int:
+    """Run and report."""
+    print("| what | peer | ours, us | peer, us | ratio | spread |")
+    print("|---|---|---|---|---|---|")
+    results: list[dict[str, object]] = []
+    for source in (against_ic_py.results, queries.results):
+        for result in source():
+            print(result.as_row(), flush=True)
+            results.append(result.as_json())
+    figures = {
+        "python": platform.python_version(),
+        "versions": {name: version(name) for name in _PACKAGES},
+        "results": results,
+    }
+    RESULTS.write_text(json.dumps(figures, indent=2) + "\n")
+    print(f"\nwritten to {RESULTS.relative_to(Path.cwd())}", file=sys.stderr)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,126 @@
+"""Ingress history: what became of each request, remembered until it can no longer be repeated.
+
+Source: IC interface specification, "Request status"; dfinity/ic keeps results for five minutes.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from icfleet_localnet.rejects import Reject
+from icfleet_localnet.state_tree import Forest, forest_of
+from icfleet_protocol.leb128 import encode_uleb128
+from icfleet_protocol.principal import Principal
+from icfleet_protocol.request_id import RequestId
+
+__all__ = ["IngressHistory", "IngressStatus", "Processing", "Received", "Replied"]
+
+_BUCKET_NS = 10 * 1_000_000_000
+_KEEP_NS = 5 * 60 * 1_000_000_000
+"""How long a result stays readable after the request's expiry."""
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """Waits to be executed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Processing:
+    """Executed so far, and waiting for calls of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Replied:
+    """Done, with a reply."""
+
+    arg: bytes
+
+
+IngressStatus = Received | Processing | Replied | Reject
+
+
+@dataclass(slots=True)
+class _Entry:
+    sender: Principal
+    status: IngressStatus
+
+
+class IngressHistory:
+    """All known requests of one subnet, and their subtree of the certified state."""
+
+    def __init__(self) -> None:
+        self._entries: dict[RequestId, _Entry] = {}
+        self._buckets: dict[int, list[RequestId]] = {}
+        self.forest = Forest()
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __contains__(self, request: object) -> bool:
+        return request in self._entries
+
+    def add(self, request: RequestId, sender: Principal, *, expiry_ns: int) -> None:
+        """Start to remember a request as received."""
+        assert request not in self._entries, request.hex()
+        self._entries[request] = _Entry(sender, Received())
+        self._buckets.setdefault((expiry_ns + _KEEP_NS) // _BUCKET_NS, []).append(request)
+        self._certify(request, Received())
+
+    def update(self, request: RequestId, status: IngressStatus) -> None:
+        """Note a request's progress; a forgotten one is left alone."""
+        entry = self._entries.get(request)
+        if entry is not None:
+            entry.status = status
+            self._certify(request, status)
+
+    def status(self, request: RequestId) -> IngressStatus | None:
+        """What became of a request, or ``None`` if it is not known."""
+        entry = self._entries.get(request)
+        return None if entry is None else entry.status
+
+    def is_terminal(self, request: RequestId) -> bool:
+        """Whether a request has its final answer."""
+        return isinstance(self.status(request), Replied | Reject)
+
+    def sender(self, request: RequestId) -> Principal | None:
+        """Who made a request, or ``None`` if it is not known."""
+        entry = self._entries.get(request)
+        return None if entry is None else entry.sender
+
+    def forget_expired(self, now_ns: int) -> None:
+        """Drop what nobody can ask for or repeat any more."""
+        for request in self._expired(now_ns):
+            del self._entries[request]
+            self.forest = self.forest.drop(request)
+
+    def _expired(self, now_ns: int) -> Iterator[RequestId]:
+        for bucket in sorted(self._buckets):
+            if bucket >= now_ns // _BUCKET_NS:
+                return
+            yield from self._buckets.pop(bucket)
+
+    def _certify(self, request: RequestId, status: IngressStatus) -> None:
+        self.forest = self.forest.put(request, _status_tree(status))
+
+
+def _status_tree(status: IngressStatus) -> Forest:
+    match status:
+        case Received():
+            return _RECEIVED
+        case Processing():
+            return _PROCESSING
+        case Replied(arg):
+            return forest_of({b"status": b"replied", b"reply": arg})
+        case Reject(code, message, error_code):
+            return forest_of(
+                {
+                    b"status": b"rejected",
+                    b"reject_code": encode_uleb128(code),
+                    b"reject_message": message.encode(),
+                    b"error_code": error_code.encode(),
+                }
+            )
+
+
+_RECEIVED = forest_of({b"status": b"received"})
+_PROCESSING = forest_of({b"status": b"processing"})

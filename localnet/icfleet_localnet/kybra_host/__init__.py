@@ -1,0 +1,1 @@
+"""Runs unmodified Kybra canisters natively, under CPython, as the compiled ones would behave."""

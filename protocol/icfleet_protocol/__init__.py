@@ -1,0 +1,1 @@
+"""The Internet Computer's wire protocol without any I/O: ids, requests, certificates, Candid."""

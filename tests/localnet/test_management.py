@@ -1,0 +1,331 @@
+"""Canisters are made, filled, upgraded, stopped and shown as on the mainnet."""
+
+from collections.abc import Callable
+
+import pytest
+from localnet_client import Built, Client, Deployed, RejectedError
+
+from icfleet_localnet.management import MANAGEMENT_INTERFACE
+from icfleet_protocol.identity import Ed25519Identity
+from icfleet_protocol.principal import MANAGEMENT_CANISTER, Principal
+
+STRANGER = Ed25519Identity.from_seed(b"\x02" * 32)
+
+KEEPER = """
+from kybra import StableBTreeMap, init, nat64, post_upgrade, pre_upgrade, query, text, update, void
+
+kept = StableBTreeMap[nat64, text](memory_id=0, max_key_size=16, max_value_size=100)
+heap = {"value": ""}
+
+
+@init
+def start(value: text) -> void:
+    kept.insert(0, value)
+    heap["value"] = value
+
+
+@pre_upgrade
+def leave() -> void:
+    kept.insert(1, "left")
+
+
+@post_upgrade
+def resume(value: text) -> void:
+    if value == "break":
+        raise ValueError("cannot resume")
+    kept.insert(2, value)
+
+
+@query
+def read(key: nat64) -> text:
+    return kept.get(key) or ""
+
+
+@query
+def heap_value() -> text:
+    return heap["value"]
+
+
+@update
+def write(value: text) -> void:
+    heap["value"] = value
+"""
+
+CALLER = """
+from kybra import Async, CallResult, Principal, Service, match, nat64, query
+from kybra import service_update, text, update
+
+
+class Slow(Service):
+    @service_update
+    def increment(self, by: nat64) -> nat64: ...
+
+
+@update
+def relay(target: Principal) -> Async[text]:
+    result: CallResult[nat64] = yield Slow(target).increment(1)
+    return match(result, {"Ok": lambda value: str(value), "Err": lambda error: error})
+
+
+@query
+def ping() -> text:
+    return "pong"
+"""
+
+
+def _status(client: Client, canister: Principal) -> dict[str, object]:
+    status: dict[str, object] = client.manage("canister_status", {"canister_id": canister})
+    return status
+
+
+def _text(value: str) -> bytes:
+    return b"DIDL\x00\x01\x71" + bytes([len(value)]) + value.encode()
+
+
+def test_a_new_canister_is_empty_running_and_controlled_by_its_maker(client: Client) -> None:
+    canister = client.create()
+
+    status = _status(client, canister)
+
+    assert status["status"] == {"running": None}
+    assert status["module_hash"] is None
+    assert status["cycles"] == 100_000_000_000_000
+    settings = status["settings"]
+    assert isinstance(settings, dict)
+    assert settings["controllers"] == [client.identity.sender]
+
+
+def test_the_first_canisters_have_the_ids_local_networks_always_had(client: Client) -> None:
+    assert [str(client.create()) for _ in range(2)] == [
+        "bkyz2-fmaaa-aaaaa-qaaaq-cai",
+        "bd3sg-teaaa-aaaaa-qaaba-cai",
+    ]
+
+
+def test_a_canister_can_be_made_under_a_given_id_once(client: Client) -> None:
+    wanted = Principal.from_text("ryjl3-tyaaa-aaaaa-aaaba-cai")
+    fields = {
+        "amount": 5,
+        "settings": None,
+        "specified_id": wanted,
+        "sender_canister_version": None,
+    }
+
+    created = client.manage("provisional_create_canister_with_cycles", fields)
+    with pytest.raises(RejectedError, match="exists"):
+        client.manage("provisional_create_canister_with_cycles", fields)
+
+    assert created == {"canister_id": wanted}
+    assert _status(client, wanted)["cycles"] == 5
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["2vxsx-fae", "aaaaa-aa", str(STRANGER.sender)],
+    ids=["anonymous", "management", "a-user"],
+)
+def test_no_canister_can_take_somebody_elses_name(client: Client, text: str) -> None:
+    fields = {
+        "amount": None,
+        "settings": None,
+        "specified_id": Principal.from_text(text),
+        "sender_canister_version": None,
+    }
+
+    with pytest.raises(RejectedError, match="no canister id"):
+        client.manage("provisional_create_canister_with_cycles", fields)
+
+
+@pytest.mark.parametrize(
+    "method", ["install_code", "start_canister", "stop_canister", "canister_status"]
+)
+def test_a_stranger_manages_nothing(client: Client, counter: Built, method: str) -> None:
+    canister = client.create()
+    client.identity = STRANGER
+    fields: dict[str, object] = {"canister_id": canister}
+    if method == "install_code":
+        fields |= {
+            "mode": {"install": None},
+            "wasm_module": counter.wasm,
+            "arg": b"",
+            "sender_canister_version": None,
+        }
+
+    with pytest.raises(RejectedError, match="Only controllers") as caught:
+        client.manage(method, fields)
+
+    assert (caught.value.error_code, caught.value.certified) == ("IC0512", False)
+
+
+@pytest.mark.parametrize(
+    ("method", "error_code"), [("raw_rand", "IC0406"), ("no_such_method", "IC0407")]
+)
+def test_a_method_that_is_not_served_is_refused_by_name(
+    client: Client, method: str, error_code: str
+) -> None:
+    with pytest.raises(RejectedError, match=method) as caught:
+        client.update(MANAGEMENT_CANISTER, method, effective=client.create())
+
+    assert caught.value.error_code == error_code
+
+
+def test_a_management_argument_of_another_type_is_refused(client: Client) -> None:
+    with pytest.raises(RejectedError) as caught:
+        client.update(MANAGEMENT_CANISTER, "start_canister", _text("x"), effective=client.create())
+
+    assert caught.value.error_code == "IC0408"
+
+
+@pytest.mark.parametrize(
+    ("wasm", "words"),
+    [
+        (b"", "Wasm"),
+        (b"\x00asm\x01\x00\x00\x00", "icfleet build"),
+        (b"\x00asm\x01\x00\x00\x00\x01\x04\x01\x60\x00\x00", "icfleet build"),
+        (b"\x1f\x8b\x08\x00broken", "gzip"),
+    ],
+    ids=["empty", "no-bundle", "real-code", "broken-gzip"],
+)
+def test_a_module_that_is_not_ours_is_refused(client: Client, wasm: bytes, words: str) -> None:
+    canister = client.create()
+
+    with pytest.raises(RejectedError, match=words) as caught:
+        client.install(canister, wasm)
+
+    assert caught.value.error_code == "IC0505"
+    assert _status(client, canister)["module_hash"] is None
+
+
+def test_install_needs_an_empty_canister_and_upgrade_a_full_one(
+    client: Client, counter: Built
+) -> None:
+    canister = client.create()
+
+    with pytest.raises(RejectedError) as no_code:
+        client.install(canister, counter.wasm, mode="upgrade")
+    client.install(canister, counter.wasm)
+    with pytest.raises(RejectedError) as not_empty:
+        client.install(canister, counter.wasm)
+
+    assert (no_code.value.error_code, not_empty.value.error_code) == ("IC0537", "IC0514")
+
+
+def test_an_init_that_traps_shows_its_traceback_and_installs_nothing(
+    client: Client, build_source: Callable[[str], Built]
+) -> None:
+    source = "from kybra import init, void\n\n\n@init\ndef start() -> void:\n    1 / 0\n"
+    canister = client.create()
+
+    with pytest.raises(RejectedError, match="ZeroDivisionError") as caught:
+        client.install(canister, build_source(source).wasm)
+
+    assert "main.py" in caught.value.message
+    assert "1 / 0" in caught.value.message
+    assert _status(client, canister)["module_hash"] is None
+
+
+def test_an_upgrade_keeps_stable_memory_and_drops_the_heap(
+    client: Client, build_source: Callable[[str], Built]
+) -> None:
+    built = build_source(KEEPER)
+    canister = client.create()
+    client.install(canister, built.wasm, arg=_text("first"))
+    deployed = Deployed(client, canister, built.interface)
+
+    client.install(canister, built.wasm, mode="upgrade", arg=_text("second"))
+
+    assert [deployed.query("read", key) for key in range(3)] == ["first", "left", "second"]
+    assert deployed.query("heap_value") == ""
+
+
+def test_an_upgrade_that_traps_leaves_everything_as_it_was(
+    client: Client, build_source: Callable[[str], Built]
+) -> None:
+    built = build_source(KEEPER)
+    canister = client.create()
+    client.install(canister, built.wasm, arg=_text("first"))
+    deployed = Deployed(client, canister, built.interface)
+    deployed.update("write", "in memory")
+
+    with pytest.raises(RejectedError, match="cannot resume"):
+        client.install(canister, built.wasm, mode="upgrade", arg=_text("break"))
+
+    assert [deployed.query("read", key) for key in range(3)] == ["first", "", ""]
+    assert deployed.query("heap_value") == "in memory"
+
+
+def test_a_reinstall_starts_from_nothing(
+    client: Client, build_source: Callable[[str], Built]
+) -> None:
+    built = build_source(KEEPER)
+    canister = client.create()
+    client.install(canister, built.wasm, arg=_text("first"))
+    client.install(canister, built.wasm, mode="upgrade", arg=_text("second"))
+
+    client.install(canister, built.wasm, mode="reinstall", arg=_text("fresh"))
+
+    deployed = Deployed(client, canister, built.interface)
+    assert [deployed.query("read", key) for key in range(3)] == ["fresh", "", ""]
+
+
+def test_a_stopped_canister_answers_nothing_until_it_is_started(
+    client: Client, deploy: Callable[[str], Deployed]
+) -> None:
+    deployed = deploy(CALLER)
+
+    client.manage("stop_canister", {"canister_id": deployed.id})
+    status = _status(client, deployed.id)["status"]
+    with pytest.raises(RejectedError) as caught:
+        deployed.query("ping")
+    client.manage("start_canister", {"canister_id": deployed.id})
+
+    assert status == {"stopped": None}
+    assert caught.value.error_code == "IC0508"
+    assert deployed.query("ping") == "pong"
+
+
+def test_canisters_call_each_other(
+    client: Client, deploy: Callable[[str], Deployed], counter: Built
+) -> None:
+    caller = deploy(CALLER)
+    target = client.create()
+    client.install(target, counter.wasm)
+
+    assert [caller.update("relay", target) for _ in range(2)] == ["1", "2"]
+
+
+def test_a_call_to_a_canister_that_does_not_exist_is_an_error_value(
+    deploy: Callable[[str], Deployed],
+) -> None:
+    caller = deploy(CALLER)
+
+    answer = caller.update("relay", Principal(b"\x00" * 7 + b"\x09\x01\x01"))
+
+    assert answer.startswith("Rejection code 3, ")
+
+
+COMPOSITE = """
+from kybra import Async, nat64, query
+
+
+@query
+def ask() -> Async[nat64]:
+    return 1
+"""
+
+
+def test_a_composite_query_is_refused_by_name(deploy: Callable[[str], Deployed]) -> None:
+    deployed = deploy(COMPOSITE)
+
+    with pytest.raises(RejectedError, match="composite query 'ask'"):
+        deployed.query("ask")
+
+
+def test_every_served_method_is_in_the_interface() -> None:
+    assert sorted(MANAGEMENT_INTERFACE.methods) == [
+        "canister_status",
+        "install_code",
+        "provisional_create_canister_with_cycles",
+        "start_canister",
+        "stop_canister",
+    ]

@@ -1,0 +1,306 @@
+"""The ``icfleet`` command: parse, call one function, print. No logic lives here.
+
+Each command imports what it runs: the agent's HTTP client alone takes longer to load than ``lint``
+or ``--help`` take altogether.
+"""
+
+import asyncio
+import os
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, cast
+
+import typer
+
+from icfleet.errors import AttachError, ToolchainError
+from icfleet.printing import (
+    print_attachment,
+    print_deployment,
+    print_fleet,
+    print_json,
+    print_lines,
+)
+from icfleet.progress import progress_on
+from icfleet.signer import Signer
+
+__all__ = ["EXIT_FAILED", "EXIT_OK", "main"]
+
+EXIT_OK = 0
+EXIT_FAILED = 1
+"""An expected failure, told in one line. Wrong usage is typer's own exit code, 2."""
+
+app = typer.Typer(
+    name="icfleet",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+DfxOption = Annotated[Path, typer.Option("--dfx", help="The project's dfx.json.")]
+NetworkOption = Annotated[
+    str, typer.Option("--network", envvar="DFX_NETWORK", help="A network of dfx.json, or a URL.")
+]
+HostOption = Annotated[
+    str | None, typer.Option("--host", help="Reach the network at this URL instead.")
+]
+IdentityOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--identity",
+        help="PEM file of an Ed25519 key. Otherwise .icfleet/identities/admin.pem beside dfx.json; "
+        "where that is not there, deploy makes it, and call and status are anonymous.",
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+
+DFX_DEFAULT = Path("dfx.json")
+NETWORK_DEFAULT = "local"
+PORT_DEFAULT = 4943
+"""Where ``dfx start`` listens too, so that one dfx.json serves both."""
+PORT_MAX = 65535
+
+
+def _print_version(is_wanted: bool) -> None:  # noqa: FBT001 - typer calls it so
+    if is_wanted:
+        print_lines(f"icfleet {version('icfleet')}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    *,
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Local network, lint, build, deployment and calls for a fleet of canisters."""
+
+
+@app.command()
+def up(
+    dfx: DfxOption = DFX_DEFAULT,
+    port: Annotated[
+        int, typer.Option(min=0, max=PORT_MAX, help="TCP port; 0 picks a free one.")
+    ] = PORT_DEFAULT,
+    ready_file: Annotated[
+        Path | None,
+        typer.Option(help="Write url, ids and pid here as JSON when everything is ready."),
+    ] = None,
+) -> None:
+    """Run a local network with the project's fleet, until Ctrl-C."""
+    # The web server comes with the localnet extra, and no other command needs it.
+    from icfleet.up import UpOptions, run_up  # noqa: PLC0415
+
+    options = UpOptions(dfx=dfx, port=port, ready_file=ready_file)
+    asyncio.run(run_up(options, progress_on(sys.stderr)))
+
+
+@app.command()
+def lint(
+    paths: Annotated[list[Path], typer.Argument(help="Entry files, or folders with a main.py.")],
+    *,
+    json_: JsonOption = False,
+) -> None:
+    """Say what Kybra would drop, break or refuse in a canister's sources."""
+    from icfleet.build_entry import lint_entries  # noqa: PLC0415 - see the module's docstring
+    from icfleet.lint import format_findings  # noqa: PLC0415 - see the module's docstring
+
+    report = lint_entries(Path.cwd(), paths)
+    if report.findings or json_:
+        print_lines(format_findings(report.findings, "json" if json_ else "text"))
+    if report.has_errors:
+        raise typer.Exit(EXIT_FAILED)
+    sys.stderr.write(f"{report.summary()}\n")
+
+
+@app.command()
+def build(
+    entry: Annotated[
+        Path, typer.Argument(help="The canister's entry file, or the folder of its main.py.")
+    ],
+    out: Annotated[Path | None, typer.Option(help="Write the module here.")] = None,
+    *,
+    json_: JsonOption = False,
+) -> None:
+    """Bundle a canister for the local network."""
+    from icfleet.build_entry import build_entry  # noqa: PLC0415 - see the module's docstring
+
+    with progress_on(sys.stderr).step(f"Building {entry}"):
+        report = build_entry(Path.cwd(), entry, out)
+    sys.stderr.writelines(f"{line}\n" for line in report.warnings)
+    if json_:
+        print_json(report)
+    else:
+        print_lines(f"{report.wasm}  {report.size:,} bytes  sha256 {report.sha256}")
+
+
+@app.command()
+def wasm(
+    name: Annotated[str, typer.Argument(help="The canister's name in dfx.json.")],
+    entry: Annotated[Path, typer.Argument(help="The canister's entry file.")],
+    python: Annotated[
+        Path | None, typer.Option(help="A Python 3.10 or 3.11 for Kybra; otherwise one is found.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Also copy the module here.")] = None,
+) -> None:
+    """Compile a canister by Kybra, for dfx and icp-cli; one build serves all names."""
+    # The file locks it uses exist where Kybra does: on Linux and macOS.
+    from icfleet.wasm import WasmRequest, compile_wasm  # noqa: PLC0415
+
+    request = WasmRequest(root=Path.cwd(), name=name, entry=entry, python=python, out=out)
+    built = compile_wasm(request, os.environ, progress_on(sys.stderr))
+    how = "build of the same sources reused" if built.is_reused else "built"
+    print_lines(f"{built.wasm}  sources {built.source_hash}  {how}")
+
+
+@app.command()
+def deploy(
+    *,
+    dfx: DfxOption = DFX_DEFAULT,
+    network: NetworkOption = NETWORK_DEFAULT,
+    host: HostOption = None,
+    identity: IdentityOption = None,
+    json_: JsonOption = False,
+) -> None:
+    """Create, install or upgrade the project's canisters on a local network."""
+    from icfleet.deploy import deploy_site  # noqa: PLC0415 - see the module's docstring
+    from icfleet.site import open_site  # noqa: PLC0415 - see the module's docstring
+
+    site = open_site(dfx, network, host)
+    report = asyncio.run(deploy_site(site, identity, progress_on(sys.stderr)))
+    if json_:
+        print_json(report)
+    else:
+        print_deployment(report)
+
+
+@app.command()
+def attach(  # noqa: PLR0913 - one parameter for each option of the command
+    *,
+    dfx: DfxOption = DFX_DEFAULT,
+    network: NetworkOption = NETWORK_DEFAULT,
+    host: HostOption = None,
+    identity: IdentityOption = None,
+    signer: Annotated[
+        Signer | None,
+        typer.Option(
+            help="Who signs the admin calls: the key of --identity, or the current identity of dfx "
+            "or icp. Otherwise dfx or icp where it runs this command as its script, else the key."
+        ),
+    ] = None,
+    timeout: Annotated[float, typer.Option(min=1, help="Seconds to wait for positions.")] = 120,
+    json_: JsonOption = False,
+) -> None:
+    """Join replicas to their main, and wait until they have caught up."""
+    from icfleet.admin_calls import choose_signer  # noqa: PLC0415 - see the module's docstring
+    from icfleet.attach import attach_site  # noqa: PLC0415 - see the module's docstring
+    from icfleet.site import open_site  # noqa: PLC0415 - see the module's docstring
+
+    site = open_site(dfx, network, host)
+    progress = progress_on(sys.stderr)
+    choice = choose_signer(signer, identity, os.environ)
+    report = asyncio.run(attach_site(site, choice, timeout_s=timeout, progress=progress))
+    for warning in report.warnings:
+        progress.warn(warning)
+    if json_:
+        print_json(report)
+    else:
+        print_attachment(report)
+
+
+@app.command()
+def call(  # noqa: PLR0913 - one parameter for each option of the command
+    canister: Annotated[str, typer.Argument(help="A name of dfx.json, or a principal.")],
+    method: Annotated[str, typer.Argument(help="The method.")],
+    args: Annotated[str, typer.Argument(help="Candid, such as '(10, \"x\")'.")] = "()",
+    *,
+    dfx: DfxOption = DFX_DEFAULT,
+    network: NetworkOption = NETWORK_DEFAULT,
+    host: HostOption = None,
+    identity: IdentityOption = None,
+    json_: JsonOption = False,
+) -> None:
+    """Call a method, as a query or an update by its interface."""
+    from icfleet.call import CallRequest, call_site  # noqa: PLC0415 - see the module's docstring
+    from icfleet.site import open_site  # noqa: PLC0415 - see the module's docstring
+
+    site = open_site(dfx, network, host)
+    result = asyncio.run(call_site(site, identity, CallRequest(canister, method, args)))
+    if json_:
+        print_json(result.as_json())
+    else:
+        print_lines(result.text)
+
+
+@app.command()
+def status(
+    *,
+    dfx: DfxOption = DFX_DEFAULT,
+    network: NetworkOption = NETWORK_DEFAULT,
+    host: HostOption = None,
+    identity: IdentityOption = None,
+    json_: JsonOption = False,
+) -> None:
+    """Show role, position, lag, history and cycles of each canister."""
+    from icfleet.fleet_status import report_site  # noqa: PLC0415 - see the module's docstring
+    from icfleet.site import open_site  # noqa: PLC0415 - see the module's docstring
+
+    report = asyncio.run(report_site(open_site(dfx, network, host), identity))
+    if json_:
+        print_json(report)
+    else:
+        print_fleet(report)
+    if not report.is_complete:
+        message = "not every canister answered"
+        raise AttachError(message)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code.
+
+    Returns:
+        0 when done, 1 for an expected failure told on standard error, 2 for wrong usage.
+    """
+    try:
+        app(args=None if argv is None else list(argv))
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else EXIT_OK
+    except _expected_errors() as error:
+        _tell(error)
+        return EXIT_FAILED
+    except BaseExceptionGroup as group:
+        # Task groups wrap what their body or a task raised; one expected error is told as itself.
+        expected, others = group.split(_expected_errors())
+        if expected is None or others is not None:
+            raise
+        _tell(_first_leaf(expected))
+        return EXIT_FAILED
+    return EXIT_OK
+
+
+def _expected_errors() -> tuple[type[Exception], ...]:
+    """What is told in one line; asked for only when something was raised."""
+    from icfleet_agent.errors import AgentError  # noqa: PLC0415 - see the module's docstring
+    from icfleet_localnet.errors import LocalnetError  # noqa: PLC0415 - see the module's docstring
+    from icfleet_protocol.errors import ProtocolError  # noqa: PLC0415 - see the module's docstring
+    from icfleet_router.errors import RouterError  # noqa: PLC0415 - see the module's docstring
+
+    return (ToolchainError, AgentError, RouterError, LocalnetError, ProtocolError)
+
+
+def _tell(error: BaseException) -> None:
+    first, *rest = str(error).splitlines() or [type(error).__name__]
+    detail = [*rest, *(error.detail.splitlines() if isinstance(error, ToolchainError) else [])]
+    sys.stderr.write(f"icfleet: {first}\n")
+    sys.stderr.writelines(f"    {line}\n" for line in detail)
+
+
+def _first_leaf(error: BaseException) -> BaseException:
+    if isinstance(error, BaseExceptionGroup):
+        return _first_leaf(cast("BaseExceptionGroup[BaseException]", error).exceptions[0])
+    return error
