@@ -236,6 +236,8 @@ class Management:
         assert installed.instance is not None
         if mode != "upgrade":
             canister.certified_data = b""
+            if canister.instance is not None:
+                canister.instance.drop_continuations()
         canister.module = module
         _take_over(canister, installed)
         return _reply("install_code")

@@ -304,6 +304,44 @@ def test_a_call_to_a_canister_that_does_not_exist_is_an_error_value(
     assert answer.startswith("Rejection code 3, ")
 
 
+WAITING = """
+from kybra import Async, CallResult, Principal, Service, ic, nat64, service_update, update, void
+
+
+class Slow(Service):
+    @service_update
+    def increment(self, by: nat64) -> nat64: ...
+
+
+@update
+def wait(target: Principal) -> Async[void]:
+    try:
+        result: CallResult[nat64] = yield Slow(target).increment(1)
+    finally:
+        ic.print("too late")
+"""
+
+
+def test_a_reinstall_ends_what_the_old_code_was_waiting_for(
+    client: Client, build_source: Callable[[str], Built], counter: Built
+) -> None:
+    """Nothing of it runs any more, not even its ``finally``, and its caller gets an answer."""
+    built = build_source(WAITING)
+    canister, target = client.create(), client.create()
+    client.install(canister, built.wasm)
+    client.install(target, counter.wasm)
+    waiting = client.sign(canister, "wait", built.interface.encode_args("wait", [target]))
+    client.interface.post(f"/api/v4/canister/{canister}/call", waiting.body, now_ns=client.now_ns)
+
+    client.install(canister, built.wasm, mode="reinstall")
+
+    error_code = client.certified(canister, b"request_status", waiting.request_id, b"error_code")
+    assert error_code == b"IC0513"
+    assert [
+        line.text for line in client.subnet.canisters[canister].log if "late" in line.text
+    ] == []
+
+
 COMPOSITE = """
 from kybra import Async, nat64, query
 
