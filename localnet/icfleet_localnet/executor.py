@@ -136,8 +136,6 @@ class Outcome:
     """``ic.accept_message`` was called (inspect_message only)."""
     certified_data: bytes | None = None
     """The new value, or ``None`` when the message did not set it."""
-    next_timer_ns: int | None = None
-    """Earliest timer deadline after this message, or ``None`` when no timer is set."""
     is_suspended: bool = False
     """The message's generator waits for a ``Response``."""
     cycles_accepted: int = 0

@@ -69,7 +69,7 @@ class InProcessExecutor:
         assert isinstance(instance, KybraInstance), "an executor upgrades its own instances"
         new = self._make(module, instance.memory, environment.canister)
         if isinstance(new, Trap):
-            return Installed(None, Outcome(trap=new, next_timer_ns=instance.next_timer_ns))
+            return Installed(None, Outcome(trap=new))
         before = instance.prepare_upgrade(environment)
         if before.trap is not None:
             instance.abandon_upgrade()
@@ -78,7 +78,7 @@ class InProcessExecutor:
         outcome = replace(after, prints=before.prints + after.prints)
         if outcome.trap is not None:
             instance.abandon_upgrade()
-            return Installed(None, replace(outcome, next_timer_ns=instance.next_timer_ns))
+            return Installed(None, outcome)
         instance.finish_upgrade()
         if after.certified_data is None:
             outcome = replace(outcome, certified_data=before.certified_data)

@@ -191,7 +191,6 @@ class KybraInstance:
         if continuation is None:
             return Outcome(
                 trap=Trap("no call waits for this response", OTHER_TRAP),
-                next_timer_ns=self.next_timer_ns,
             )
         call = continuation.call
         message = MessageState(
@@ -268,9 +267,9 @@ class KybraInstance:
         self._continuations[waiting.id] = waiting
 
     def _outcome(self, message: MessageState) -> Outcome:
-        prints, next_timer_ns = tuple(message.prints), self.next_timer_ns
+        prints = tuple(message.prints)
         if message.trap is not None:
-            return Outcome(trap=message.trap, prints=prints, next_timer_ns=next_timer_ns)
+            return Outcome(trap=message.trap, prints=prints)
         return Outcome(
             reply=message.reply,
             reject=message.reject,
@@ -278,7 +277,6 @@ class KybraInstance:
             prints=prints,
             is_accepted=message.is_accepted,
             certified_data=message.certified_data,
-            next_timer_ns=next_timer_ns,
             is_suspended=message.waiting is not None,
             cycles_accepted=message.cycles_accepted,
         )
@@ -298,7 +296,7 @@ class KybraInstance:
         else:
             kind = "update" if is_replicated else "query"
             trap = Trap(f"Canister has no {kind} method '{name}'", _METHOD_NOT_FOUND)
-        return Outcome(trap=trap, next_timer_ns=self.next_timer_ns)
+        return Outcome(trap=trap)
 
     def _waiting_generators(self) -> list[object]:
         return [

@@ -269,7 +269,7 @@ def test_a_trap_undoes_the_whole_message(canister: NativeCanister, how: str, mes
     assert outcome.trap.message.startswith(message)
     assert outcome.trap.error_code == "IC0503"
     assert outcome.prints == (f"before {how}",)
-    assert (outcome.reply, outcome.certified_data, outcome.next_timer_ns) == (None, None, None)
+    assert (outcome.reply, outcome.certified_data) == (None, None)
     assert canister.query("count") == 5
     assert canister.query("all_rows") == []
     assert canister.instance.next_timer_ns is None
