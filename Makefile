@@ -15,6 +15,7 @@ help:  ## Show the targets
 JS := tests/conformance/js
 JS_STAMP := $(JS)/node_modules/.installed
 NODE_STAMP := $(VENV)/.node
+CHROMIUM_STAMP := $(VENV)/.chromium
 
 install: $(STAMP)  ## Create .venv with everything (done once; the other targets call it)
 
@@ -37,8 +38,17 @@ $(NODE_STAMP): $(STAMP)
 	@touch $@
 
 $(JS_STAMP): $(JS)/package.json $(NODE_STAMP)
-	@echo "Setting up the JavaScript agents (once) ..."
+	@echo "Setting up the JavaScript clients and icp (once) ..."
 	@npm install --prefix $(JS) --no-package-lock --no-audit --no-fund --loglevel=error --silent
+	@touch $@
+
+# The status page is tested in a real browser, never skipped: the machine's own, or Debian's.
+$(CHROMIUM_STAMP): $(STAMP)
+	@for name in chromium chromium-browser google-chrome google-chrome-stable; do \
+		command -v $$name >/dev/null && found=yes; done; test -n "$$found" || \
+		{ echo "Setting up Chromium (once) ..."; apt-get update -qq && \
+		apt-get install -y -qq --no-install-recommends chromium >/dev/null; } || \
+		{ echo "The tests need Chromium or Google Chrome: install one (on Debian: apt install chromium)" >&2; exit 1; }
 	@touch $@
 
 demo: install  ## Local network, main and two replicas, 30 s of load, an independent audit
@@ -47,7 +57,7 @@ demo: install  ## Local network, main and two replicas, 30 s of load, an indepen
 up: install  ## Local network and the game's fleet, kept running
 	@$(BIN)/icfleet up
 
-test: install $(JS_STAMP)  ## All tests
+test: install $(JS_STAMP) $(CHROMIUM_STAMP)  ## All tests
 	@$(BIN)/python -m pytest -q
 
 lint: install $(NODE_STAMP)  ## Style, imports, types and the canisters' own rules

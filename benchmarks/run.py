@@ -1,4 +1,4 @@
-"""``make bench``: run every comparison, print the table, keep the figures."""
+"""``make bench``: run every comparison, then the local network's load, and keep the figures."""
 
 import json
 import platform
@@ -7,6 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import against_ic_py
+import localnet_load
 import queries
 
 RESULTS = Path(__file__).parent / "results" / "latest.json"
@@ -28,8 +29,8 @@ def main() -> int:
         "results": results,
     }
     RESULTS.write_text(json.dumps(figures, indent=2) + "\n")
-    print(f"\nwritten to {RESULTS.relative_to(Path.cwd())}", file=sys.stderr)
-    return 0
+    print(f"\nwritten to {RESULTS.relative_to(Path.cwd())}\n", file=sys.stderr)
+    return localnet_load.main([])
 
 
 if __name__ == "__main__":

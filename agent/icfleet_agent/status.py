@@ -3,7 +3,8 @@
 Source: IC interface specification, "Status endpoint".
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from http import HTTPStatus
 
 from icfleet_agent.errors import MalformedReplyError
@@ -17,6 +18,7 @@ __all__ = ["STATUS_SIZE_MAX", "NodeStatus", "interpret_status"]
 STATUS_SIZE_MAX = 64 * 1024
 """Bytes: a key of 133 and a few words."""
 
+_KNOWN = frozenset({"root_key", "replica_health_status", "impl_version", "certified_height"})
 _ACCEPTED = frozenset({HTTPStatus.OK})
 
 
@@ -30,6 +32,8 @@ class NodeStatus:
     """``healthy``, or why not."""
     impl_version: str | None
     certified_height: int | None
+    others: Mapping[str, object] = field(default_factory=dict[str, object])
+    """What else it told, by name: every implementation has something of its own."""
 
 
 def interpret_status(reply: HttpReply) -> NodeStatus:
@@ -54,4 +58,5 @@ def interpret_status(reply: HttpReply) -> NodeStatus:
         health=health if isinstance(health, str) else None,
         impl_version=version if isinstance(version, str) else None,
         certified_height=height if isinstance(height, int) else None,
+        others={name: value for name, value in fields.items() if name not in _KNOWN},
     )

@@ -10,42 +10,71 @@ as they do any other:
 
 The same sources give the same bytes: files are sorted, and nothing depends on time or place.
 
-Source: WebAssembly core specification 2.0, "Binary Format", "Modules"; IC interface
-specification, "Canister metadata".
+A module with code is not run. Kybra's own output is refused, for the way to run it here is another
+build of the same sources. The compiled canister that a tool brings along (dfx's Candid UI, its
+cycles wallet) is taken as it is, so that the tool can go on; it answers nothing.
+
+Source: IC interface specification, "Canister module format" and "Canister metadata".
 """
 
 import hashlib
-import zlib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from pathlib import PurePosixPath
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import cast
 
+from icfleet_localnet.bundle_paths import check_paths
 from icfleet_localnet.errors import BundleError, WasmCodeError
+from icfleet_localnet.wasm_container import (
+    HEADER,
+    MODULE_SIZE_MAX,
+    Container,
+    check_size,
+    custom_section,
+    decode_text,
+    read_container,
+)
 from icfleet_protocol.cbor import decode_map, encode_tagged
 from icfleet_protocol.errors import DecodeError
-from icfleet_protocol.leb128 import decode_uleb128, encode_uleb128
 
-__all__ = ["BUNDLE_FILES_MAX", "MODULE_SIZE_MAX", "Module", "read_module", "write_module"]
-
-MODULE_SIZE_MAX = 32 * 1024 * 1024
-"""Bytes of a module, inflated. Kybra's own modules are 26 MB, of which sources are 2 or 3."""
+__all__ = [
+    "BUNDLE_FILES_MAX",
+    "METADATA_SECTIONS_MAX",
+    "METADATA_SIZE_MAX",
+    "MODULE_SIZE_MAX",
+    "Metadata",
+    "Module",
+    "read_installable",
+    "read_module",
+    "write_module",
+]
 
 BUNDLE_FILES_MAX = 5_000
 """Files in one bundle; the largest pure-Python packages we know have a tenth of it."""
 
+METADATA_SECTIONS_MAX = 16
+METADATA_SIZE_MAX = 1024 * 1024
+"""Bytes. Source of both: IC interface specification, "Canister module format"."""
+
 _BUNDLE_VERSION = 1
-_HEADER = b"\x00asm\x01\x00\x00\x00"
-_GZIP_MAGIC = b"\x1f\x8b"
 _BUNDLE_SECTION = "icfleet:bundle"
-_CANDID_SECTION = "icp:public candid:service"
+_CANDID_SERVICE = "candid:service"
+_PUBLIC = "icp:public "
+_PRIVATE = "icp:private "
 
-_CUSTOM_SECTION = 0
-_SECTION_ID_MAX = 13
-"""Ids above the tag section's are not defined. Source: WebAssembly 3.0, "Sections"."""
+_CANISTER_EXPORT = "canister_"
+"""Every function that the system calls in a canister has a name that starts so."""
 
-_U32_SIZE_MAX = 5
-"""Bytes of a LEB128 number of 32 bits, padding included."""
+_KYBRA_MARK = b"_kybra_ic"
+"""The host object of Kybra's runtime, by a name that stands in each module it compiles.
+Source: demergent-labs/kybra ``kybra_generate``, the init method."""
+
+
+@dataclass(frozen=True, slots=True)
+class Metadata:
+    """A custom section that is part of the canister's metadata."""
+
+    content: bytes
+    is_public: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +91,17 @@ class Module:
     """Of the bytes as uploaded, so compressed when they were: the ``module_hash`` clients see."""
     size: int
     """Bytes of the inflated module."""
+    uploaded_size: int = 0
+    """Bytes as uploaded."""
+    metadata: Mapping[str, Metadata] = field(default_factory=dict[str, Metadata])
+    """By name, such as ``candid:service``."""
+    is_inert: bool = False
+    """Whether it is a tool's compiled code, which is kept and shown but not run."""
+
+    @property
+    def metadata_size(self) -> int:
+        """Bytes of all metadata, names included."""
+        return sum(len(name) + len(one.content) for name, one in self.metadata.items())
 
 
 def write_module(entry: str, files: Mapping[str, bytes], did: str) -> bytes:
@@ -78,116 +118,112 @@ def write_module(entry: str, files: Mapping[str, bytes], did: str) -> bytes:
     }
     sections = (
         (_BUNDLE_SECTION, encode_tagged(bundle)),
-        (_CANDID_SECTION, did.encode()),
+        (_PUBLIC + _CANDID_SERVICE, did.encode()),
     )
-    module = _HEADER + b"".join(_custom_section(name, content) for name, content in sections)
-    _check_size(len(module))
+    module = HEADER + b"".join(custom_section(name, content) for name, content in sections)
+    check_size(len(module))
     return module
 
 
 def read_module(data: bytes) -> Module:
     """Read a module as uploaded, raw or compressed with gzip.
 
-    Other custom sections, such as the metadata dfx adds, are accepted and not used.
+    Other custom sections, such as the metadata dfx adds, are accepted.
 
     Raises:
         WasmCodeError: If it holds code.
         BundleError: If it is no Wasm container, holds no bundle, or passes a limit.
     """
-    raw = _inflate(data) if data.startswith(_GZIP_MAGIC) else data
-    _check_size(len(raw))
-    sections = _read_custom_sections(raw)
-    if _BUNDLE_SECTION not in sections:
-        reason = "the module holds no `icfleet:bundle` section: build it with `icfleet build`"
-        raise BundleError(reason)
-    entry, files = _read_bundle(sections[_BUNDLE_SECTION])
-    return Module(
-        entry=entry,
-        files=files,
-        did=_decode_text(sections.get(_CANDID_SECTION, b""), _CANDID_SECTION),
-        sha256=hashlib.sha256(data).digest(),
-        size=len(raw),
-    )
+    return _read_bundle_module(read_container(data), data)
 
 
-def _custom_section(name: str, content: bytes) -> bytes:
-    encoded = name.encode()
-    body = encode_uleb128(len(encoded)) + encoded + content
-    return bytes([_CUSTOM_SECTION]) + encode_uleb128(len(body)) + body
+def read_installable(data: bytes) -> Module:
+    """Read a module as ``read_module`` does, and take a tool's compiled canister as inert.
+
+    What is compiled and not Kybra's is taken for a tool's if it exports what a canister exports.
+
+    Raises:
+        WasmCodeError: If it holds code that Kybra compiled, or that is no canister's.
+        BundleError: If it is no Wasm container, holds no bundle, or passes a limit.
+    """
+    container = read_container(data)
+    if container.code_offset is None or not _is_foreign_canister(container):
+        return _read_bundle_module(container, data)
+    return _module(container, data, _read_metadata(container), None)
 
 
-def _inflate(data: bytes) -> bytes:
-    """Inflate one gzip member, never making more than ``MODULE_SIZE_MAX`` bytes and one."""
-    inflater = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
-    try:
-        raw = inflater.decompress(data, MODULE_SIZE_MAX + 1)
-    except zlib.error as error:
-        reason = f"malformed gzip: {error}"
-        raise BundleError(reason) from error
-    _check_size(len(raw))
-    if not inflater.eof:
-        reason = "gzip data end too early"
-        raise BundleError(reason)
-    if inflater.unused_data:
-        reason = f"{len(inflater.unused_data)} bytes after the end of the gzip data"
-        raise BundleError(reason)
-    return raw
+def _is_foreign_canister(container: Container) -> bool:
+    """Whether this is a compiled canister, and neither Kybra's nor half of ours."""
+    if any(name == _BUNDLE_SECTION for _, name, _ in container.custom):
+        return False
+    builders = {
+        content.strip().lower()
+        for _, name, content in container.custom
+        if name in {f"{_PUBLIC}cdk:name", f"{_PRIVATE}cdk:name"}
+    }
+    if b"kybra" in builders or _KYBRA_MARK in container.raw:
+        return False
+    return any(name.startswith(_CANISTER_EXPORT) for name in container.exports())
 
 
-def _check_size(size: int) -> None:
-    if size > MODULE_SIZE_MAX:
-        reason = f"the module has more than {MODULE_SIZE_MAX} bytes"
-        raise BundleError(reason)
-
-
-def _read_custom_sections(raw: bytes) -> dict[str, bytes]:
-    if not raw.startswith(_HEADER):
-        reason = "not a Wasm module: the first eight bytes are not Wasm's magic and version 1"
-        raise BundleError(reason, offset_bytes=0)
+def _read_bundle_module(container: Container, data: bytes) -> Module:
+    if container.code_offset is not None:
+        raise WasmCodeError(container.code_offset)
     sections: dict[str, bytes] = {}
-    for start, name, content in _iterate_sections(raw):
+    for start, name, content in container.custom:
         if name in sections:
             reason = f"the section {name!r} appears twice"
             raise BundleError(reason, offset_bytes=start)
         sections[name] = content
-    return sections
+    if _BUNDLE_SECTION not in sections:
+        reason = "the module holds no `icfleet:bundle` section: build it with `icfleet build`"
+        raise BundleError(reason)
+    bundle = _read_bundle(sections[_BUNDLE_SECTION])
+    return _module(container, data, _read_metadata(container), bundle)
 
 
-def _iterate_sections(raw: bytes) -> Iterator[tuple[int, str, bytes]]:
-    """Give each custom section's offset, name and content."""
-    offset = len(_HEADER)
-    while offset < len(raw):
-        section_id = raw[offset]
-        if section_id > _SECTION_ID_MAX:
-            reason = f"unknown section id {section_id}"
-            raise BundleError(reason, offset_bytes=offset)
-        size, body = _read_u32(raw, offset + 1)
-        end = body + size
-        if end > len(raw):
-            reason = f"a section of {size} bytes is longer than the module"
-            raise BundleError(reason, offset_bytes=offset)
-        if section_id != _CUSTOM_SECTION:
-            raise WasmCodeError(offset)
-        name_size, name_start = _read_u32(raw, body)
-        name_end = name_start + name_size
-        if name_end > end:
-            reason = f"a section's name of {name_size} bytes is longer than the section"
-            raise BundleError(reason, offset_bytes=body)
-        yield offset, _decode_text(raw[name_start:name_end], "a section's name"), raw[name_end:end]
-        offset = end
+def _module(
+    container: Container,
+    data: bytes,
+    metadata: Mapping[str, Metadata],
+    bundle: tuple[str, Mapping[str, bytes]] | None,
+) -> Module:
+    """Put a module together; without a bundle it is inert."""
+    entry, files = _NO_BUNDLE if bundle is None else bundle
+    did = metadata.get(_CANDID_SERVICE, Metadata(b"")).content
+    return Module(
+        entry=entry,
+        files=files,
+        did=decode_text(did, _CANDID_SERVICE),
+        sha256=hashlib.sha256(data).digest(),
+        size=len(container.raw),
+        uploaded_size=len(data),
+        metadata=metadata,
+        is_inert=bundle is None,
+    )
 
 
-def _read_u32(raw: bytes, offset: int) -> tuple[int, int]:
-    """Return the number at ``offset`` and the index after it."""
-    try:
-        value, size = decode_uleb128(raw[offset : offset + _U32_SIZE_MAX])
-    except DecodeError as error:
-        reason = "a size is not a LEB128 number of 32 bits"
-        raise BundleError(reason, offset_bytes=offset) from error
-    if value >= 1 << 32:
-        reason = f"the size {value} does not fit 32 bits"
-        raise BundleError(reason, offset_bytes=offset)
-    return value, offset + size
+_NO_BUNDLE: tuple[str, Mapping[str, bytes]] = "", {}
+
+
+def _read_metadata(container: Container) -> dict[str, Metadata]:
+    metadata: dict[str, Metadata] = {}
+    for start, section, content in container.custom:
+        for prefix in (_PUBLIC, _PRIVATE):
+            if not section.startswith(prefix):
+                continue
+            name = section.removeprefix(prefix)
+            if name in metadata:
+                reason = f"the metadata {name!r} appears twice"
+                raise BundleError(reason, offset_bytes=start)
+            metadata[name] = Metadata(content, is_public=prefix == _PUBLIC)
+    if len(metadata) > METADATA_SECTIONS_MAX:
+        reason = f"{len(metadata)} metadata sections, at most {METADATA_SECTIONS_MAX} allowed"
+        raise BundleError(reason)
+    if sum(len(one.content) for one in metadata.values()) > METADATA_SIZE_MAX:
+        reason = f"the metadata sections have more than {METADATA_SIZE_MAX} bytes"
+        raise BundleError(reason)
+    return metadata
 
 
 def _read_bundle(content: bytes) -> tuple[str, Mapping[str, bytes]]:
@@ -217,29 +253,7 @@ def _check_files(entry: str, files: Mapping[str, bytes]) -> None:
     if len(files) > BUNDLE_FILES_MAX:
         reason = f"a bundle of {len(files)} files, at most {BUNDLE_FILES_MAX} allowed"
         raise BundleError(reason)
-    for path in files:
-        if not _is_bundle_path(path):
-            reason = f"{path!r} is not a relative path to a Python file"
-            raise BundleError(reason)
+    check_paths(files)
     if not entry.isidentifier() or f"{entry}.py" not in files:
         reason = f"the entry {entry!r} is not a module of the bundle"
         raise BundleError(reason)
-
-
-def _is_bundle_path(path: str) -> bool:
-    """Whether ``path`` is plain, relative and stays inside the bundle, on any system."""
-    parts = path.split("/")
-    return (
-        path.endswith(".py")
-        and str(PurePosixPath(path)) == path
-        and not any(part in {"", ".", ".."} for part in parts)
-        and not any(character in path for character in '\\:\0"')
-    )
-
-
-def _decode_text(raw: bytes, what: str) -> str:
-    try:
-        return raw.decode()
-    except UnicodeDecodeError as error:
-        reason = f"{what} is not UTF-8 text"
-        raise BundleError(reason) from error

@@ -6,6 +6,7 @@ Source: IC interface specification, "Call contexts" and "Messages".
 from dataclasses import dataclass
 
 from icfleet_localnet.executor import CanisterInstance
+from icfleet_localnet.fees import CallPrepayment
 from icfleet_localnet.ingress import Replied
 from icfleet_localnet.rejects import Reject
 from icfleet_protocol.principal import Principal
@@ -17,8 +18,10 @@ __all__ = [
     "FromCanister",
     "FromSystem",
     "FromUser",
+    "ManagementAnswer",
     "Origin",
     "QueuedCall",
+    "QueuedHeartbeat",
     "QueuedMessage",
     "QueuedResponse",
     "QueuedTimer",
@@ -28,10 +31,20 @@ Answer = Replied | Reject
 
 
 @dataclass(frozen=True, slots=True)
+class ManagementAnswer:
+    """What the management canister answers, and what it keeps of the call's cycles."""
+
+    answer: Answer
+    accepted_cycles: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class FromUser:
     """An ingress message: the answer goes to the ingress history."""
 
     request: RequestId
+    expiry_ns: int | None = None
+    """When it may not be started any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +56,9 @@ class FromCanister:
     context: int
     continuation: int | None
     """``None``: a one-way call, whose answer nobody reads."""
+    callee: Principal
+    payment: CallPrepayment | None
+    """What the caller paid in advance; ``None`` when the call could not be sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +82,8 @@ class CallContext:
     cycles_available: int = 0
     open_calls: int = 0
     is_answered: bool = False
+    is_query: bool = False
+    """A query method in replicated mode, whose changes are dropped."""
 
     @property
     def is_done(self) -> bool:
@@ -84,6 +102,11 @@ class QueuedCall:
     arg: bytes
     cycles: int = 0
 
+    @property
+    def size(self) -> int:
+        """Bytes that are paid for, and limited."""
+        return len(self.method.encode()) + len(self.arg)
+
 
 @dataclass(frozen=True, slots=True)
 class QueuedResponse:
@@ -101,4 +124,11 @@ class QueuedTimer:
     canister: Principal
 
 
-QueuedMessage = QueuedCall | QueuedResponse | QueuedTimer
+@dataclass(frozen=True, slots=True)
+class QueuedHeartbeat:
+    """A canister's heartbeat."""
+
+    canister: Principal
+
+
+QueuedMessage = QueuedCall | QueuedResponse | QueuedTimer | QueuedHeartbeat

@@ -1,37 +1,96 @@
-"""What a subnet keeps about one canister, beside its memory."""
+"""What a subnet keeps about one canister, beside its memory.
 
-from collections import deque
+Source: IC interface specification, "The system state" and "IC method canister_status".
+"""
+
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Literal
 
 from icfleet_localnet.bundle import Module
+from icfleet_localnet.canister_history import History
+from icfleet_localnet.canister_log import CanisterLog, LogLine
+from icfleet_localnet.canister_settings import Settings
 from icfleet_localnet.executor import CanisterInstance
 from icfleet_protocol.principal import Principal
 
-__all__ = ["Canister", "CanisterStatus", "LogLine", "Settings"]
+__all__ = [
+    "CHUNK_SIZE_MAX",
+    "Canister",
+    "CanisterStatus",
+    "CyclesUse",
+    "LogLine",
+    "MemoryMetrics",
+    "QueryStats",
+    "Settings",
+]
 
 CanisterStatus = Literal["running", "stopping", "stopped"]
 
-_LOG_LINES_MAX = 1000
-"""Lines kept per canister; the oldest go first."""
+CyclesUse = Literal[
+    "memory",
+    "compute_allocation",
+    "ingress_induction",
+    "instructions",
+    "request_and_response_transmission",
+    "uninstall",
+    "canister_creation",
+    "http_outcalls",
+    "burned_cycles",
+]
+"""What cycles were consumed for. Source: ``cycles_consumed`` of ``canister_metrics``."""
+
+CHUNK_SIZE_MAX = 1024 * 1024
+"""Bytes of a chunk of code, and what each chunk is counted with, however small."""
+
+
+@dataclass(slots=True)
+class QueryStats:
+    """Counts the queries that were executed, since the canister was made."""
+
+    num_calls_total: int = 0
+    num_instructions_total: int = 0
+    request_payload_bytes_total: int = 0
+    response_payload_bytes_total: int = 0
+
+    def add(self, *, instructions: int, request_bytes: int, response_bytes: int) -> None:
+        """Count one query."""
+        self.num_calls_total += 1
+        self.num_instructions_total += instructions
+        self.request_payload_bytes_total += request_bytes
+        self.response_payload_bytes_total += response_bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
-    """What controllers may set. Allocations are kept and shown, not enforced."""
+class MemoryMetrics:
+    """Bytes that a canister takes, by what they hold; the names are those of the interface."""
 
-    controllers: tuple[Principal, ...]
-    compute_allocation: int = 0
-    memory_allocation: int = 0
-    freezing_threshold: int = 2_592_000
+    wasm_memory_size: int
+    """An estimate of the Python heap: a compiled canister has it in its Wasm memory."""
+    stable_memory_size: int
+    global_memory_size: int
+    wasm_binary_size: int
+    """Of the module as uploaded, so compressed when it was."""
+    custom_sections_size: int
+    canister_history_size: int
+    wasm_chunk_store_size: int
+    snapshots_size: int
+    log_memory_store_size: int
 
-
-@dataclass(frozen=True, slots=True)
-class LogLine:
-    """One ``ic.print`` or trap."""
-
-    time_ns: int
-    text: str
+    @property
+    def total(self) -> int:
+        """All of them."""
+        return (
+            self.wasm_memory_size
+            + self.stable_memory_size
+            + self.global_memory_size
+            + self.wasm_binary_size
+            + self.custom_sections_size
+            + self.canister_history_size
+            + self.wasm_chunk_store_size
+            + self.snapshots_size
+            + self.log_memory_store_size
+        )
 
 
 @dataclass(slots=True)
@@ -45,13 +104,51 @@ class Canister:
     version: int = 0
     """Counts changes of code, settings, status and state, as ``canister_version`` does."""
     module: Module | None = None
+    """The code, or ``None`` when the canister is empty."""
     instance: CanisterInstance | None = None
+    """What runs it; ``None`` also when the code is a tool's, which is kept but cannot be run."""
     certified_data: bytes = b""
     next_timer_ns: int | None = None
     open_contexts: int = 0
     """Call contexts that still have to be answered."""
-    log: deque[LogLine] = field(default_factory=lambda: deque[LogLine](maxlen=_LOG_LINES_MAX))
+    log: CanisterLog = field(default_factory=CanisterLog)
+    history: History = field(default_factory=History)
+    chunks: dict[bytes, bytes] = field(default_factory=dict[bytes, bytes])
+    """Uploaded parts of code, by their SHA-256."""
+    query_stats: QueryStats = field(default_factory=QueryStats)
+    consumed: Counter[CyclesUse] = field(default_factory=Counter["CyclesUse"])
+    """Cycles burnt, by what for; ``charge`` counts them."""
+    created_ns: int = 0
+    installed_ns: int | None = None
+    """When its present code was installed or upgraded."""
 
     def is_controlled_by(self, caller: Principal) -> bool:
         """Whether the caller may manage this canister."""
         return caller in self.settings.controllers
+
+    def charge(self, cycles: int, use: CyclesUse) -> None:
+        """Burn cycles of the balance, at most what is there."""
+        paid = min(cycles, self.cycles)
+        self.cycles -= paid
+        self.consumed[use] += paid
+
+    @property
+    def consumed_cycles(self) -> int:
+        """Cycles burnt since the canister was made."""
+        return self.consumed.total()
+
+    @property
+    def memory(self) -> MemoryMetrics:
+        """Bytes it takes."""
+        instance, module = self.instance, self.module
+        return MemoryMetrics(
+            wasm_memory_size=0 if instance is None else instance.heap_bytes,
+            stable_memory_size=0 if instance is None else instance.stable_bytes,
+            global_memory_size=0,
+            wasm_binary_size=0 if module is None else module.uploaded_size,
+            custom_sections_size=0 if module is None else module.metadata_size,
+            canister_history_size=self.history.size,
+            wasm_chunk_store_size=CHUNK_SIZE_MAX * len(self.chunks),
+            snapshots_size=0,
+            log_memory_store_size=self.log.size,
+        )

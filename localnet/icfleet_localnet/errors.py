@@ -5,6 +5,8 @@ LocalnetError
 ├── PortInUseError        another program listens there
 ├── BundleError           a module that cannot be installed here
 │   └── WasmCodeError     ... because it is compiled code, not sources
+├── StateDirectoryError   a --state-dir that is in use, damaged, or of another version
+├── TopologyError         a number of subnets or nodes that cannot be
 ├── KybraMissingError     the kybra package is not installed
 └── CanisterSourceError   Kybra's compiler would refuse these sources, or drop part of them
 """
@@ -20,6 +22,8 @@ __all__ = [
     "KybraMissingError",
     "LocalnetError",
     "PortInUseError",
+    "StateDirectoryError",
+    "TopologyError",
     "WasmCodeError",
 ]
 
@@ -45,6 +49,19 @@ class PortInUseError(LocalnetError):
         )
         self.host = host
         self.port = port
+
+
+class StateDirectoryError(LocalnetError):
+    """A state directory cannot be used; the message says why, and what to do."""
+
+
+class TopologyError(LocalnetError):
+    """A network of this many subnets or nodes cannot be."""
+
+    def __init__(self, name: str, value: int, value_max: int) -> None:
+        super().__init__(f"{value} {name}: choose 1 to {value_max}")
+        self.name = name
+        self.value = value
 
 
 class BundleError(LocalnetError):

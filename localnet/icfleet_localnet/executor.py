@@ -48,6 +48,11 @@ class Environment:
     """Cycles that came back with the response now being handled."""
     data_certificate: bytes | None = None
     """Set in non-replicated queries only."""
+    instruction_limit: int = 40_000_000_000
+    """Approximated instructions after which the message traps with IC0522. The core chooses it by
+    kind of message; the default is mainnet's for an update with deterministic time slicing."""
+    skips_pre_upgrade: bool = False
+    """For upgrades only: the old code's ``pre_upgrade`` is not to be run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,14 +123,15 @@ class Trap:
 
     message: str
     error_code: str
-    """IC0503 explicit trap, IC0502 any other failure, IC0504 a system call not allowed here."""
+    """IC0503 explicit trap, IC0504 a system call not allowed here, IC0522 over the instruction
+    limit, IC0502 any other failure."""
     traceback: str = ""
     """The canister's own Python traceback, for people; empty for an explicit trap."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What one message did. When ``trap`` is set, every other effect but ``prints`` is empty."""
+    """What one message did; when ``trap`` is set, only ``prints`` and ``instructions`` are too."""
 
     reply: bytes | None = None
     reject: str | None = None
@@ -139,6 +145,9 @@ class Outcome:
     is_suspended: bool = False
     """The message's generator waits for a ``Response``."""
     cycles_accepted: int = 0
+    instructions: int = 0
+    """Approximated instructions this message took, also when it trapped; see
+    ``kybra_host.metering``."""
 
 
 class CanisterInstance(Protocol):
@@ -151,7 +160,7 @@ class CanisterInstance(Protocol):
 
     @property
     def stable_bytes(self) -> int:
-        """Bytes held in stable memory."""
+        """Bytes held in stable memory; a running count, so asking costs nothing."""
         ...
 
     @property
@@ -161,7 +170,12 @@ class CanisterInstance(Protocol):
 
     @property
     def heap_objects(self) -> int:
-        """Mutable objects seen by the last checkpoint."""
+        """Mutable objects on the heap when they were last counted."""
+        ...
+
+    @property
+    def heap_bytes(self) -> int:
+        """An estimate of the heap's size, from the number of its objects."""
         ...
 
     def execute(self, message: Message, environment: Environment) -> Outcome:
@@ -172,8 +186,35 @@ class CanisterInstance(Protocol):
         """Return timers whose deadline has passed; drop one-shots, re-arm intervals from now."""
         ...
 
+    def drop_continuation(self, continuation: int) -> None:
+        """Forget one suspended composite query; an unknown one is no error."""
+        ...
+
     def drop_continuations(self) -> None:
         """Forget every suspended generator (uninstall, reinstall)."""
+        ...
+
+    def hold(self) -> int:
+        """Keep the committed state of this moment for ``execute_held``, and return its number.
+
+        At most four are held. An upgrade ends those of the old code.
+        """
+        ...
+
+    def execute_held(self, version: int, message: Query, environment: Environment) -> Outcome:
+        """Run a query against a held state; a composite query that makes a call traps.
+
+        Raises:
+            KeyError: If no such state is held.
+        """
+        ...
+
+    def release(self, version: int) -> None:
+        """Forget a held state; an unknown number is no error."""
+        ...
+
+    def close(self) -> None:
+        """End what runs for this instance, which executes nothing any more; idempotent."""
         ...
 
 
@@ -197,6 +238,11 @@ class Executor(Protocol):
     ) -> Installed:
         """Run ``pre_upgrade``, load fresh code over the stable memory, run ``post_upgrade``.
 
-        Atomic: when any step traps, ``instance`` goes on as if nothing had happened.
+        Atomic: when any step traps, ``instance`` goes on as if nothing had happened. Else the new
+        instance takes its place, and ``instance`` needs no ``close``.
         """
+        ...
+
+    def close(self) -> None:
+        """Close all instances, and end what runs for them; idempotent."""
         ...

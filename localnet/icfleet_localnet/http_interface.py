@@ -6,15 +6,20 @@ Source: IC interface specification, "HTTPS Interface"; dfinity/ic ``rs/http_endp
 codes and texts.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Self
 
+from icfleet_localnet.call_context import Answer
+from icfleet_localnet.certification import Path, RangeLayout
+from icfleet_localnet.http_response import HttpResponse
 from icfleet_localnet.ingress import Replied
 from icfleet_localnet.management import effective_canister
+from icfleet_localnet.network import Network
+from icfleet_localnet.recorder import Recorder
 from icfleet_localnet.rejects import Reject
+from icfleet_localnet.routes import Reader, Route, check_paths, parse_route
+from icfleet_localnet.stale_states import OldState
 from icfleet_localnet.subnet import Subnet
-from icfleet_protocol.cbor import encode_tagged
 from icfleet_protocol.envelope import (
     CallContent,
     Envelope,
@@ -22,12 +27,12 @@ from icfleet_protocol.envelope import (
     authenticate,
     decode_envelope,
 )
-from icfleet_protocol.errors import AuthenticationError, DecodeError, PrincipalError
+from icfleet_protocol.errors import AuthenticationError, DecodeError
 from icfleet_protocol.principal import MANAGEMENT_CANISTER, Principal
 from icfleet_protocol.query_signature import query_response_message
 from icfleet_protocol.request_id import HashableValue, RequestId
 
-__all__ = ["HttpInterface", "HttpResponse", "Wait"]
+__all__ = ["HttpInterface", "Request", "Wait"]
 
 _INGRESS_SIZE_MAX = 2 * 1024 * 1024
 """Bytes of an ingress message on an application subnet."""
@@ -36,70 +41,86 @@ _MINUTE_NS = 60 * 1_000_000_000
 _EXPIRY_AHEAD_MAX_NS = 5 * _MINUTE_NS + _MINUTE_NS // 2
 """Five minutes, and thirty seconds for clocks that differ."""
 
-_CALL_VERSIONS = frozenset({"v2", "v3", "v4"})
-_READ_VERSIONS = frozenset({"v2", "v3"})
-_PUBLIC_PATHS = frozenset({b"time", b"subnet", b"canister_ranges", b"api_boundary_nodes"})
+_IMPLEMENTATION = "icfleet-localnet"
 
 
 @dataclass(frozen=True, slots=True)
-class HttpResponse:
-    """A status, and a body of CBOR or plain text."""
+class Request:
+    """An authenticated request, not yet answered."""
 
-    status: int
-    body: bytes = b""
-    content_type: str = "application/cbor"
+    route: Route
+    subnet: Subnet
+    envelope: Envelope
+    targets: frozenset[Principal] | None
+    """The canisters to which the sender's delegations are limited, if they are."""
+    size: int
+    """Bytes of the body."""
 
-    @classmethod
-    def text(cls, status: int, text: str) -> "HttpResponse":
-        """A plain-text answer, as the replica gives for every HTTP error."""
-        return cls(status, text.encode(), "text/plain; charset=utf-8")
-
-    @classmethod
-    def cbor(cls, value: Mapping[str, object]) -> "HttpResponse":
-        """A CBOR answer with status 200."""
-        return cls(200, encode_tagged(value))
+    @property
+    def call(self) -> CallContent | None:
+        """The query or update, unless it is a ``read_state``."""
+        content = self.envelope.content
+        return content if isinstance(content, CallContent) else None
 
 
 @dataclass(frozen=True, slots=True)
 class Wait:
     """The answer comes with the round that finishes this request, or ``timeout`` is given."""
 
+    subnet: Subnet
     request: RequestId
+    layout: RangeLayout
     timeout: HttpResponse
 
-
-@dataclass(frozen=True, slots=True)
-class _Route:
-    version: str
-    scope: Literal["canister", "subnet"]
-    target: Principal
-    action: str
+    @classmethod
+    def for_request(cls, request: Request, timeout: HttpResponse) -> Self:
+        """Wait for the outcome of an update."""
+        return cls(request.subnet, request.envelope.request_id, request.route.layout, timeout)
 
 
 class HttpInterface:
-    """Answers HTTP requests from one subnet's state."""
+    """Answers HTTP requests from the network's state.
 
-    def __init__(self, subnet: Subnet) -> None:
-        self._subnet = subnet
+    Args:
+        network: Whom the requests are for.
+        recorder: Told of each update that is accepted, before it is submitted.
+    """
+
+    def __init__(self, network: Network, recorder: Recorder | None = None) -> None:
+        self.network = network
+        self._recorder = recorder
+        self._data_certificates: dict[Principal, tuple[int, bytes]] = {}
 
     def status(self) -> HttpResponse:
         """``GET /api/v2/status``."""
         return HttpResponse.cbor(
             {
-                "impl_version": "icfleet-localnet",
+                "impl_version": _IMPLEMENTATION,
                 "replica_health_status": "healthy",
-                "root_key": self._subnet.public_key_der,
-                "certified_height": self._subnet.height,
+                "root_key": self.network.root_key_der,
+                "certified_height": self.network.root.height,
+                # Our own: near which ids new canisters can be asked for, one for each subnet. One
+                # text, because icp-cli cannot print anything deeper.
+                "icfleet_subnets": " ".join(
+                    str(subnet.plan.first_canister) for subnet in self.network.applications
+                ),
             }
         )
 
     def post(self, path: str, body: bytes, *, now_ns: int) -> HttpResponse | Wait:
-        """Any other request."""
-        route = _parse_route(path)
-        if route is None:
-            return HttpResponse.text(404, f"unknown path {path}")
+        """Take a request in and answer it."""
+        request = self.receive(path, body, now_ns=now_ns)
+        return request if isinstance(request, HttpResponse) else self.answer(request)
+
+    def receive(self, path: str, body: bytes, *, now_ns: int) -> Request | HttpResponse:
+        """Parse a request and check who sent it, or say what is wrong with it."""
+        route = parse_route(path)
         if isinstance(route, HttpResponse):
             return route
+        subnet = self._subnet(route)
+        if subnet is None:
+            reason = f"canister_not_found: no {route.scope} {route.target} in this network"
+            return HttpResponse.text(400, reason)
         try:
             envelope = decode_envelope(body)
         except DecodeError as error:
@@ -108,56 +129,106 @@ class HttpInterface:
         if refusal is not None:
             return refusal
         try:
-            authenticate(envelope)
+            targets = authenticate(envelope, now_ns=now_ns)
         except AuthenticationError as error:
-            name = envelope.request_id.hex()
-            return HttpResponse.text(
-                403, f"Failed to authenticate request 0x{name} due to: {error}"
-            )
-        return self._dispatch(route, envelope, len(body))
+            # The replica says why, and no more; older ones said 403.
+            return HttpResponse.text(400, str(error))
+        return Request(route, subnet, envelope, targets, len(body))
 
-    def finished(self, request: RequestId) -> HttpResponse:
+    def answer(self, request: Request) -> HttpResponse | Wait:
+        """Answer a request, or start what it asks for."""
+        content = request.envelope.content
+        match request.route.action, content:
+            case "read_state", ReadStateContent():
+                return self._read_state(request, content)
+            case "query", CallContent():
+                return self.query(request)[0]
+            case "call", CallContent(request_type="call"):
+                return _check_effective(request.route, content) or self._call(request, content)
+            case _:
+                return _wrong_type(request)
+
+    def query(
+        self, request: Request, *, node: int = 0, old: OldState | None = None
+    ) -> tuple[HttpResponse, int]:
+        """Answer a query.
+
+        Args:
+            request: What was asked.
+            node: Which of the subnet's nodes answers.
+            old: What that node knows, if it lags behind.
+
+        Returns:
+            The answer, and the instructions it took.
+        """
+        call = request.call
+        if call is None or call.request_type != "query":
+            return _wrong_type(request), 0
+        mismatch = _check_effective(request.route, call)
+        if mismatch is not None:
+            return mismatch, 0
+        subnet = request.subnet
+        if old is None:
+            certificate = self.data_certificate(subnet, call.canister)
+            result, time_ns = subnet.query(call, data_certificate=certificate), subnet.time_ns
+        else:
+            certificate, time_ns = old.data_certificate, old.held.time_ns
+            result = subnet.query(call, data_certificate=certificate, held=old.held)
+        return self._sign_answer(request, result.answer, time_ns, node), result.instructions
+
+    def data_certificate(self, subnet: Subnet, canister: Principal) -> bytes:
+        """What a query hands out as proof of its canister's certified data, made once a round."""
+        known = self._data_certificates.get(canister)
+        if known is not None and known[0] == subnet.height:
+            return known[1]
+        path: Path = (b"canister", canister.raw, b"certified_data")
+        made = self.network.certificate(subnet, [path])
+        if canister in subnet.canisters:
+            self._data_certificates[canister] = subnet.height, made
+        return made
+
+    def refuse(self, request: Request, reject: Reject) -> HttpResponse:
+        """Let one node reject a request without executing it."""
+        if request.route.action == "query":
+            return self._sign_answer(request, reject, request.subnet.time_ns)
+        return _uncertified(reject, is_synchronous=request.route.version != "v2")
+
+    def finished(self, wait: Wait) -> HttpResponse:
         """The answer to a call that has its final status."""
-        certificate = self._subnet.certificate([(b"request_status", request)])
+        certificate = self.network.certificate(
+            wait.subnet, [(b"request_status", wait.request)], wait.layout
+        )
         return HttpResponse.cbor({"status": "replied", "certificate": certificate})
 
-    def _dispatch(self, route: _Route, envelope: Envelope, size: int) -> HttpResponse | Wait:
-        content = envelope.content
-        match route.action, content:
-            case "read_state", ReadStateContent():
-                return self._read_state(route, content)
-            case "query", CallContent(request_type="query"):
-                return self._query(route, content, envelope.request_id)
-            case "call", CallContent(request_type="call"):
-                if size > _INGRESS_SIZE_MAX:
-                    return _too_large(size)
-                return self._call(route, content, envelope.request_id)
-            case _:
-                reason = f"a request for /{route.action} has another request_type"
-                return HttpResponse.text(400, reason)
+    def _subnet(self, route: Route) -> Subnet | None:
+        if route.scope == "subnet":
+            return self.network.subnet_by_id(route.target)
+        return self.network.subnet_of(route.target)
 
-    def _call(self, route: _Route, call: CallContent, request: RequestId) -> HttpResponse | Wait:
-        mismatch = _check_effective(route, call)
-        if mismatch is not None:
-            return mismatch
+    def _call(self, request: Request, call: CallContent) -> HttpResponse | Wait:
+        if request.size > _INGRESS_SIZE_MAX:
+            return _too_large(request.size)
+        subnet, name = request.subnet, request.envelope.request_id
+        is_synchronous = request.route.version != "v2"
         accepted = HttpResponse(202, b"")
-        if request in self._subnet.history:
-            if route.version == "v2":
+        wait = Wait.for_request(request, accepted)
+        if name in subnet.history:
+            if not is_synchronous:
                 return accepted
-            if self._subnet.history.is_terminal(request):
-                return self.finished(request)
-            return Wait(request, accepted)
-        reject = self._subnet.check_ingress(call)
+            return self.finished(wait) if subnet.history.is_terminal(name) else wait
+        if subnet.is_halted:
+            return HttpResponse.text(503, "The subnet is halted: it takes no messages now.")
+        reject = subnet.check_ingress(call)
         if reject is not None:
-            return _uncertified(reject, is_synchronous=route.version != "v2")
-        self._subnet.submit(call, request)
-        return accepted if route.version == "v2" else Wait(request, accepted)
+            return _uncertified(reject, is_synchronous=is_synchronous)
+        if self._recorder is not None:
+            self._recorder.submitted(subnet, call, name)
+        subnet.submit(call, name)
+        return wait if is_synchronous else accepted
 
-    def _query(self, route: _Route, call: CallContent, request: RequestId) -> HttpResponse:
-        mismatch = _check_effective(route, call)
-        if mismatch is not None:
-            return mismatch
-        answer = self._subnet.query(call)
+    def _sign_answer(
+        self, request: Request, answer: Answer, time_ns: int, node: int = 0
+    ) -> HttpResponse:
         fields: dict[str, HashableValue]
         if isinstance(answer, Replied):
             fields = {"status": "replied", "reply": {"arg": answer.arg}}
@@ -168,60 +239,25 @@ class HttpInterface:
                 "reject_message": answer.message,
                 "error_code": answer.error_code,
             }
-        time_ns = self._subnet.time_ns
-        message = query_response_message(fields, timestamp_ns=time_ns, request=request)
-        node, signature = self._subnet.sign_as_node(message)
-        signed = {"timestamp": time_ns, "signature": signature, "identity": node.raw}
+        message = query_response_message(
+            fields, timestamp_ns=time_ns, request=request.envelope.request_id
+        )
+        identity, signature = request.subnet.certifier.sign_as_node(message, node)
+        signed = {"timestamp": time_ns, "signature": signature, "identity": identity.raw}
         return HttpResponse.cbor({**fields, "signatures": [signed]})
 
-    def _read_state(self, route: _Route, content: ReadStateContent) -> HttpResponse:
-        requests: set[bytes] = set()
-        for path in content.paths:
-            refusal = self._check_path(route, content.sender, path)
-            if refusal is not None:
-                return refusal
-            if path[:1] == (b"request_status",):
-                requests.add(path[1])
-        if len(requests) > 1:
-            return HttpResponse.text(400, "Can only request a single request ID in request_status.")
-        return HttpResponse.cbor({"certificate": self._subnet.certificate(content.paths)})
-
-    def _check_path(
-        self, route: _Route, sender: Principal, path: tuple[bytes, ...]
-    ) -> HttpResponse | None:
-        match path:
-            case (section, *_) if section in _PUBLIC_PATHS:
-                return None
-            case (b"canister", canister, _, *_) if route.scope == "canister":
-                if canister == route.target.raw:
-                    return None
-                return HttpResponse.text(400, f"{route.target} is not the canister of the path")
-            case (b"request_status", request, *_) if route.scope == "canister":
-                owner = self._subnet.history.sender(RequestId(request))
-                if owner is None or owner == sender:
-                    return None
-                reason = "The user tries to access Request ID not signed by the caller."
-                return HttpResponse.text(403, reason)
-            case _:
-                return HttpResponse.text(404, "Invalid path requested.")
+    def _read_state(self, request: Request, content: ReadStateContent) -> HttpResponse:
+        reader = Reader(content.sender, request.targets)
+        refusal = check_paths(request.route, request.subnet, reader, content.paths)
+        if refusal is not None:
+            return refusal
+        certificate = self.network.certificate(request.subnet, content.paths, request.route.layout)
+        return HttpResponse.cbor({"certificate": certificate})
 
 
-def _parse_route(path: str) -> _Route | HttpResponse | None:
-    match path.strip("/").split("/"):
-        case ["api", version, ("canister" | "subnet") as scope, target, action]:
-            versions = _CALL_VERSIONS if action == "call" else _READ_VERSIONS
-            actions = {"canister": ("call", "query", "read_state"), "subnet": ("read_state",)}
-            if version not in versions or action not in actions[scope]:
-                return None
-            try:
-                principal = Principal.from_text(target)
-            except PrincipalError as error:
-                return HttpResponse.text(400, f"Invalid {scope} id in the path: {error}")
-            return _Route(
-                version, "canister" if scope == "canister" else "subnet", principal, action
-            )
-        case _:
-            return None
+def _wrong_type(request: Request) -> HttpResponse:
+    action = request.route.action
+    return HttpResponse.text(400, f"a request for /{action} has another request_type")
 
 
 def _check_expiry(envelope: Envelope, now_ns: int) -> HttpResponse | None:
@@ -241,7 +277,7 @@ def _check_expiry(envelope: Envelope, now_ns: int) -> HttpResponse | None:
     return HttpResponse.text(400, text)
 
 
-def _check_effective(route: _Route, call: CallContent) -> HttpResponse | None:
+def _check_effective(route: Route, call: CallContent) -> HttpResponse | None:
     """Whether the id in the path is the canister that the call is about."""
     if call.canister == MANAGEMENT_CANISTER:
         target = effective_canister(call.method, call.arg)

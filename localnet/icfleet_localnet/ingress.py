@@ -42,6 +42,7 @@ IngressStatus = Received | Processing | Replied | Reject
 @dataclass(slots=True)
 class _Entry:
     sender: Principal
+    receiver: Principal
     status: IngressStatus
 
 
@@ -51,7 +52,22 @@ class IngressHistory:
     def __init__(self) -> None:
         self._entries: dict[RequestId, _Entry] = {}
         self._buckets: dict[int, list[RequestId]] = {}
-        self.forest = Forest()
+        self._forest = Forest()
+        self._uncertified: dict[RequestId, None] = {}
+
+    @property
+    def forest(self) -> Forest:
+        """The requests' part of the certified state.
+
+        What changed is hashed when this is asked for, so what a request went through within one
+        round costs nothing.
+        """
+        for request in self._uncertified:
+            entry = self._entries.get(request)
+            if entry is not None:
+                self._forest = self._forest.put(request, _status_tree(entry.status))
+        self._uncertified.clear()
+        return self._forest
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -59,19 +75,21 @@ class IngressHistory:
     def __contains__(self, request: object) -> bool:
         return request in self._entries
 
-    def add(self, request: RequestId, sender: Principal, *, expiry_ns: int) -> None:
+    def add(
+        self, request: RequestId, sender: Principal, receiver: Principal, *, expiry_ns: int
+    ) -> None:
         """Start to remember a request as received."""
         assert request not in self._entries, request.hex()
-        self._entries[request] = _Entry(sender, Received())
+        self._entries[request] = _Entry(sender, receiver, Received())
         self._buckets.setdefault((expiry_ns + _KEEP_NS) // _BUCKET_NS, []).append(request)
-        self._certify(request, Received())
+        self._uncertified[request] = None
 
     def update(self, request: RequestId, status: IngressStatus) -> None:
         """Note a request's progress; a forgotten one is left alone."""
         entry = self._entries.get(request)
         if entry is not None:
             entry.status = status
-            self._certify(request, status)
+            self._uncertified[request] = None
 
     def status(self, request: RequestId) -> IngressStatus | None:
         """What became of a request, or ``None`` if it is not known."""
@@ -82,25 +100,22 @@ class IngressHistory:
         """Whether a request has its final answer."""
         return isinstance(self.status(request), Replied | Reject)
 
-    def sender(self, request: RequestId) -> Principal | None:
-        """Who made a request, or ``None`` if it is not known."""
+    def origin(self, request: RequestId) -> tuple[Principal, Principal] | None:
+        """Who made a request and to which canister, or ``None`` if it is not known."""
         entry = self._entries.get(request)
-        return None if entry is None else entry.sender
+        return None if entry is None else (entry.sender, entry.receiver)
 
     def forget_expired(self, now_ns: int) -> None:
         """Drop what nobody can ask for or repeat any more."""
         for request in self._expired(now_ns):
             del self._entries[request]
-            self.forest = self.forest.drop(request)
+            self._forest = self._forest.drop(request)
 
     def _expired(self, now_ns: int) -> Iterator[RequestId]:
         for bucket in sorted(self._buckets):
             if bucket >= now_ns // _BUCKET_NS:
                 return
             yield from self._buckets.pop(bucket)
-
-    def _certify(self, request: RequestId, status: IngressStatus) -> None:
-        self.forest = self.forest.put(request, _status_tree(status))
 
 
 def _status_tree(status: IngressStatus) -> Forest:

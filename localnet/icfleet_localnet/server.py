@@ -1,58 +1,60 @@
-"""The local network as a running HTTP server on loopback.
-
-Rounds run in the event loop: as soon as there is work, when a canister timer is due, and at least
-once a second so that certificates stay fresh.
-"""
+"""The local network as a running HTTP server on loopback, with an operator's port beside it."""
 
 import asyncio
-import contextlib
-import errno
-import ipaddress
 import secrets
-import socket
 import time
-from collections.abc import Awaitable, Callable, Generator, Iterable, MutableMapping
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from random import Random
 from types import TracebackType
-from typing import Any, Self, cast
-from urllib.parse import urlsplit
+from typing import Self
 
-import structlog
-import uvicorn
-
-from icfleet_localnet.errors import AddressError, PortInUseError
+from icfleet_localnet.admin_app import AdminApp
+from icfleet_localnet.clock import NetworkClock
+from icfleet_localnet.commands import obey
+from icfleet_localnet.event_log import EventLog, quiet
 from icfleet_localnet.executor import Executor
-from icfleet_localnet.http_interface import HttpInterface, HttpResponse, Wait
+from icfleet_localnet.fault_rules import ClockJump, Command
+from icfleet_localnet.faults import FaultPlan
+from icfleet_localnet.http_app import CALL_WAIT_S, HttpApp, Timing
+from icfleet_localnet.http_interface import HttpInterface
+from icfleet_localnet.http_server import HttpLimits, HttpServer
 from icfleet_localnet.kybra_host.inprocess import InProcessExecutor
-from icfleet_localnet.subnet import Subnet
+from icfleet_localnet.local_origin import check_loopback, listen
+from icfleet_localnet.network import Network
+from icfleet_localnet.profiles import FAST, Profile
+from icfleet_localnet.recorder import Recorder
+from icfleet_localnet.round_driver import RoundDriver
+from icfleet_localnet.state_directory import StateDirectory
+from icfleet_localnet.status_report import NetworkReport, ServerFacts, report_network
+from icfleet_localnet.subnet import RoundReport
+from icfleet_localnet.topology import Topology
+from icfleet_localnet.traffic import Traffic
 from icfleet_protocol.envelope import ENVELOPE_SIZE_MAX
-from icfleet_protocol.principal import Principal
-from icfleet_protocol.request_id import RequestId
 
-__all__ = ["DEFAULT_PORT", "LocalnetServer", "is_local_request"]
+__all__ = ["DEFAULT_PORT", "LocalnetOptions", "LocalnetServer"]
 
 DEFAULT_PORT = 4943
 """Where ``dfx start`` listens too, so that the same commands reach either."""
 
-_ROUND_IDLE_S = 1.0
-"""A round at least this often: mainnet makes about one a second."""
+_log = EventLog(__name__)
 
-_SYNC_CALL_WAIT_S = 10.0
-"""How long a synchronous call is held. Source: dfinity/ic."""
 
-_BODY_TIMEOUT_S = 30.0
-_STOP_TIMEOUT_S = 5
-_FORBIDDEN = 403
-_CORS = [
-    (b"vary", b"origin"),
-    (b"access-control-allow-methods", b"POST, GET"),
-    (b"access-control-allow-headers", b"Accept, Authorization, Content-Type"),
-]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalnetOptions:
+    """What kind of network it is."""
 
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-
-_log = structlog.get_logger(__name__)
+    subnets: int = 1
+    """How many subnets canisters can live on. From two on there is a root besides."""
+    profile: Profile = FAST
+    """How fast the network pretends to be."""
+    admin_port: int | None = None
+    """TCP port of the status page and of faults; 0 picks a free one, ``None`` is none."""
+    state: StateDirectory | None = None
+    """Keeps what is put in, so that the network can start as it was left. Its seed counts."""
+    call_wait_s: float = CALL_WAIT_S
+    """How long a synchronous call is held before it is answered with 202."""
 
 
 class LocalnetServer:
@@ -61,8 +63,13 @@ class LocalnetServer:
     Args:
         host: A loopback address: the server runs the code that it is sent.
         port: TCP port; 0 picks a free one.
-        executor: What runs the canisters.
-        seed: Fixes the network's keys; random when not given.
+        executor: What runs the canisters; closed at the end.
+        seed: Fixes the network's keys, and the chance in its faults; random when not given.
+        options: Subnets, profile, operator's port, state directory.
+
+    Raises:
+        AddressError: If others could reach the address.
+        TopologyError: If there cannot be so many subnets.
     """
 
     def __init__(
@@ -72,55 +79,156 @@ class LocalnetServer:
         port: int = DEFAULT_PORT,
         executor: Executor | None = None,
         seed: bytes | None = None,
+        options: LocalnetOptions | None = None,
     ) -> None:
-        if not _is_loopback(host):
-            raise AddressError(host)
+        check_loopback(host)
+        options = options or LocalnetOptions()
+        state, profile = options.state, options.profile
         self._host = host
         self._port = port
-        self.subnet = Subnet(
-            InProcessExecutor() if executor is None else executor,
-            seed=secrets.token_bytes(32) if seed is None else seed,
-            now_ns=time.time_ns(),
+        self._admin_port = options.admin_port
+        self._executor = InProcessExecutor() if executor is None else executor
+        self.profile = profile
+        self.clock = NetworkClock()
+        if state is not None:
+            seed = state.seed
+        elif seed is None:
+            seed = secrets.token_bytes(32)
+        self.network = Network(
+            self._executor,
+            seed=seed,
+            now_ns=self.clock.now_ns() if state is None else state.origin.started_ns,
+            topology=Topology(subnets=options.subnets, nodes=profile.node_count),
+            profile=profile,
         )
-        self._app = _App(self.subnet)
-        self._tasks = asyncio.TaskGroup()
-        self._server: _Server | None = None
-        self._rounds: asyncio.Task[None] | None = None
+        self.faults = FaultPlan(seed)
+        self._recorder = None if state is None else Recorder(self.network, state)
+        self._traffic = Traffic()
+        self._driver = RoundDriver(
+            self.network, self.clock, self._recorder, interval_s=profile.round_interval_s
+        )
+        self._driver.on_round(self._count_round)
+        self._started_s = time.monotonic()
+        self._timing = Timing(
+            call_wait_s=options.call_wait_s,
+            profile=profile,
+            random=Random(seed + b"timing"),  # noqa: S311 - a model is to repeat itself
+        )
+        self._app: HttpApp | None = None
+        self._stack: AsyncExitStack | None = None
 
     @property
     def url(self) -> str:
         """Base URL, without a slash at the end."""
-        host = f"[{self._host}]" if ":" in self._host else self._host
-        return f"http://{host}:{self._port}"
+        return _url(self._host, self._port)
+
+    @property
+    def admin_url(self) -> str | None:
+        """Where the status page is, if there is one."""
+        return None if self._admin_port is None else _url(self._host, self._admin_port)
 
     @property
     def root_key_der(self) -> bytes:
         """The key that all certificates lead to."""
-        return self.subnet.public_key_der
+        return self.network.root_key_der
 
     @property
-    def subnet_id(self) -> Principal:
-        """The one subnet's id."""
-        return self.subnet.id
+    def label(self) -> str:
+        """Says what is modelled here, and whether this machine kept up with the model."""
+        lag = None if self._app is None else self._app.lag
+        text = self.profile.label()
+        return text if lag is None else f"{text} {lag.sentence()}"
+
+    def restore(self, on_progress: Callable[[float], None] = lambda _share: None) -> int:
+        """Compute the state that the state directory holds; before the server starts.
+
+        Returns:
+            How many rounds were made again.
+
+        Raises:
+            StateDirectoryError: If it is damaged, or a canister did something else than before.
+        """
+        assert self._stack is None, "restore before the server starts"
+        if self._recorder is None:
+            return 0
+        try:
+            with quiet():
+                return self._recorder.replay(self.clock, on_progress)
+        except BaseException:
+            self._executor.close()
+            raise
+
+    def report(self) -> NetworkReport:
+        """Describe the network as it is now."""
+        facts = ServerFacts(
+            label=self.label,
+            url=self.url,
+            executor=type(self._executor).__name__,
+            time_ns=self.clock.now_ns(),
+            uptime_s=time.monotonic() - self._started_s,
+        )
+        return report_network(self.network, self._traffic, self.faults, facts)
+
+    def obey(self, command: Command) -> None:
+        """Halt or resume a subnet, drain a canister's cycles, or let the clock jump.
+
+        Raises:
+            FaultRuleError: If the command names what does not exist.
+        """
+        obey(self.network, self.clock, command)
+        if self._recorder is not None:
+            self._recorder.commanded(command)
+        self._driver.wake()
+        _log.info("a command was obeyed", command=command)
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass in an instant, with every timer and message that falls due on the way.
+
+        Raises:
+            FaultRuleError: If asked to go back, or ahead by more than ten years.
+        """
+        jump = ClockJump(seconds)
+        if self._recorder is not None:
+            self._recorder.commanded(jump)
+        self._driver.advance(int(jump.seconds * 1e9))
+        _log.info("time passed", seconds=seconds)
 
     async def __aenter__(self) -> Self:
-        listener = _listen(self._host, self._port)
-        self._port = int(listener.getsockname()[1])
-        config = uvicorn.Config(
-            self._app,
-            lifespan="off",
-            access_log=False,
-            log_config=None,
-            ws="none",
-            http="httptools",
-            timeout_graceful_shutdown=_STOP_TIMEOUT_S,
+        async with AsyncExitStack() as stack:
+            stack.callback(self._executor.close)
+            stack.push(self._conclude)
+            interface = HttpInterface(self.network, self._recorder)
+            self._app = app = HttpApp(
+                interface,
+                self._driver,
+                self.faults,
+                self.clock,
+                self._traffic,
+                self._timing,
+            )
+            # Both ports are taken before either answers.
+            listener = stack.enter_context(listen(self._host, self._port))
+            admin_listener = None
+            if self._admin_port is not None:
+                admin_listener = stack.enter_context(listen(self._host, self._admin_port))
+                self._admin_port = int(admin_listener.getsockname()[1])
+            self._port = int(listener.getsockname()[1])
+            tasks = await stack.enter_async_context(asyncio.TaskGroup())
+            stack.callback(tasks.create_task(self._driver.run()).cancel)
+            limits = HttpLimits(body_size_max=ENVELOPE_SIZE_MAX)
+            await stack.enter_async_context(HttpServer(app, listener, limits))
+            if admin_listener is not None:
+                await stack.enter_async_context(HttpServer(self._admin_app(), admin_listener))
+            stack.callback(app.stop)
+            self._stack = stack.pop_all()
+        _log.info(
+            "the local network started",
+            url=self.url,
+            admin=self.admin_url,
+            profile=self.profile.name,
+            executor=type(self._executor).__name__,
+            subnets=len(self.network.applications),
         )
-        self._server = _Server(config)
-        await self._tasks.__aenter__()
-        self._rounds = self._tasks.create_task(self._app.run_rounds())
-        self._tasks.create_task(self._server.serve(sockets=[listener]))
-        await self._server.is_listening.wait()
-        _log.info("localnet started", url=self.url, subnet=str(self.subnet_id))
         return self
 
     async def __aexit__(
@@ -129,173 +237,40 @@ class LocalnetServer:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        assert self._server is not None
-        assert self._rounds is not None
-        self._server.should_exit = True
-        self._rounds.cancel()
-        await self._tasks.__aexit__(kind, error, traceback)
-        _log.info("localnet stopped", url=self.url)
-
-
-class _Server(uvicorn.Server):
-    """uvicorn inside somebody else's program: signals are not its business."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.is_listening = asyncio.Event()
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets=sockets)
-        self.is_listening.set()
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Generator[None]:
-        yield
-
-
-class _App:
-    """The ASGI application and the clock of rounds."""
-
-    def __init__(self, subnet: Subnet) -> None:
-        self._subnet = subnet
-        self._interface = HttpInterface(subnet)
-        self._waiting: dict[RequestId, list[asyncio.Future[None]]] = {}
-        self._wake = asyncio.Event()
-
-    async def run_rounds(self) -> None:
-        """Run rounds until cancelled."""
-        while True:
-            if not self._subnet.has_work:
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(self._idle_s()):
-                        await self._wake.wait()
-            self._wake.clear()
-            report = self._subnet.run_round(time.time_ns())
-            for request in report.answered:
-                for future in self._waiting.pop(request, []):
-                    if not future.done():
-                        future.set_result(None)
-            # Queries and new calls get their turn between two rounds.
-            await asyncio.sleep(0)
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one HTTP request."""
-        assert scope["type"] == "http", scope["type"]
-        method: str = scope["method"]
-        path: str = scope["path"]
-        headers = dict(cast("Iterable[tuple[bytes, bytes]]", scope["headers"]))
-        origin = headers.get(b"origin")
-        if not is_local_request(headers.get(b"host"), origin):
-            # Any web page can post to loopback, and what is posted here is code that gets run.
-            response = HttpResponse.text(
-                _FORBIDDEN, "only programs and pages of this computer may call"
-            )
-        elif method == "OPTIONS":
-            response = HttpResponse.text(200, "")
-        elif method == "GET" and path == "/api/v2/status":
-            response = self._interface.status()
-        elif method == "POST":
-            response = await self._post(path, receive)
-        else:
-            response = HttpResponse.text(404, f"unknown path {path}")
-        answered = [
-            (b"content-type", response.content_type.encode()),
-            (b"content-length", str(len(response.body)).encode()),
-            *_CORS,
-        ]
-        if origin is not None and response.status != _FORBIDDEN:
-            answered.append((b"access-control-allow-origin", origin))
-        start = {"status": response.status, "headers": answered}
-        await send({"type": "http.response.start", **start})
-        await send({"type": "http.response.body", "body": response.body})
-
-    async def _post(self, path: str, receive: Receive) -> HttpResponse:
+        assert self._stack is not None
         try:
-            async with asyncio.timeout(_BODY_TIMEOUT_S):
-                body = await _read_body(receive)
-        except TimeoutError:
-            return HttpResponse.text(408, "the request's body did not arrive in time")
-        if body is None:
-            return HttpResponse.text(413, f"the body is larger than {ENVELOPE_SIZE_MAX} bytes")
-        answer = self._interface.post(path, body, now_ns=time.time_ns())
-        if self._subnet.has_work:
-            self._wake.set()
-        return await self._await_round(answer) if isinstance(answer, Wait) else answer
+            await self._stack.__aexit__(kind, error, traceback)
+        except BaseExceptionGroup as group:
+            # The only task besides the block is the one that makes rounds.
+            (first, *_) = group.exceptions
+            if first is not error:
+                raise first from None
+        _log.info("the local network stopped", url=self.url, rounds=self._traffic.totals["rounds"])
+        if self._app is not None and self._app.lag is not None:
+            _log.info("the model and this machine", lag=self._app.lag.sentence())
 
-    async def _await_round(self, wait: Wait) -> HttpResponse:
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.setdefault(wait.request, []).append(future)
-        try:
-            async with asyncio.timeout(_SYNC_CALL_WAIT_S):
-                await future
-        except TimeoutError:
-            return wait.timeout
-        finally:
-            waiting = self._waiting.get(wait.request, [])
-            if future in waiting:
-                waiting.remove(future)
-                if not waiting:
-                    del self._waiting[wait.request]
-        return self._interface.finished(wait.request)
+    def _conclude(
+        self,
+        kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        """Record what the state came to, unless a round failed halfway."""
+        has_failed = kind is not None and issubclass(kind, Exception)
+        if self._recorder is not None and not has_failed:
+            self._recorder.check()
 
-    def _idle_s(self) -> float:
-        due_ns = self._subnet.next_timer_ns
-        if due_ns is None:
-            return _ROUND_IDLE_S
-        return min(_ROUND_IDLE_S, max(0.0, (due_ns - time.time_ns()) / 1e9))
+    def _count_round(self, report: RoundReport) -> None:
+        now_s = report.time_ns / 1e9
+        self._traffic.note("rounds", now_s)
+        self._traffic.note("messages", now_s, report.messages)
+
+    def _admin_app(self) -> AdminApp:
+        return AdminApp(
+            report=self.report, faults=self.faults, obey=self.obey, advance=self.advance
+        )
 
 
-def is_local_request(host: bytes | None, origin: bytes | None) -> bool:
-    """Whether a request was made to this computer by its name, and not for a page from elsewhere.
-
-    ``Host`` guards against names that are made to resolve to loopback, ``Origin`` against pages.
-    """
-    named = [] if host is None else [b"http://" + host]
-    named += [] if origin is None else [origin]
-    return all(_is_local_url(url.decode("ascii", "replace")) for url in named)
-
-
-def _is_local_url(url: str) -> bool:
-    try:
-        name = urlsplit(url).hostname or ""
-    except ValueError:
-        return False
-    return name == "localhost" or name.endswith(".localhost") or _is_loopback(name)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-async def _read_body(receive: Receive) -> bytes | None:
-    """The whole body, or ``None`` if it is too large."""
-    parts: list[bytes] = []
-    size = 0
-    while True:
-        message = await receive()
-        part: bytes = message.get("body", b"")
-        size += len(part)
-        if size > ENVELOPE_SIZE_MAX:
-            return None
-        parts.append(part)
-        if not message.get("more_body", False):
-            return b"".join(parts)
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-    except OSError as error:
-        listener.close()
-        if error.errno != errno.EADDRINUSE:
-            raise
-        raise PortInUseError(host, port) from error
-    listener.listen(1024)
-    listener.setblocking(False)  # noqa: FBT003 - the standard library's signature
-    return listener
+def _url(host: str, port: int) -> str:
+    shown = f"[{host}]" if ":" in host else host
+    return f"http://{shown}:{port}"

@@ -9,11 +9,13 @@ __all__ = [
     "HASH_TREE_LABELED",
     "HASH_TREE_LEAF",
     "REQUEST",
+    "REQUEST_DELEGATION",
     "RESPONSE",
     "STATE_ROOT",
 ]
 
 REQUEST = b"\x0aic-request"
+REQUEST_DELEGATION = b"\x1aic-request-auth-delegation"
 RESPONSE = b"\x0bic-response"
 STATE_ROOT = b"\x0dic-state-root"
 HASH_TREE_EMPTY = b"\x11ic-hashtree-empty"

@@ -85,7 +85,7 @@ class CanisterRangeError(CertificateError):
 
 
 class AuthenticationError(ProtocolError):
-    """An envelope's signature, key or sender do not belong together."""
+    """A request beyond a limit, or one that its envelope does not prove its sender may make."""
 
 
 class IdentityError(ProtocolError):

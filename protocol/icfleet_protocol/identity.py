@@ -7,26 +7,18 @@ import base64
 from dataclasses import dataclass, field
 from typing import Protocol, Self
 
-from nacl.exceptions import BadSignatureError
-from nacl.signing import SigningKey, VerifyKey
+from nacl.signing import SigningKey
 
-from icfleet_protocol.errors import IdentityError, InvalidSignatureError
+from icfleet_protocol.errors import IdentityError
 from icfleet_protocol.principal import ANONYMOUS, Principal
+from icfleet_protocol.signatures import ed25519_public_key_der
 
-__all__ = [
-    "AnonymousIdentity",
-    "Ed25519Identity",
-    "Identity",
-    "ed25519_public_key_der",
-    "ed25519_verify",
-]
+__all__ = ["AnonymousIdentity", "Ed25519Identity", "Identity"]
 
-_PUBLIC_DER_PREFIX = bytes.fromhex("302a300506032b6570032100")
 _PRIVATE_DER_PREFIX = bytes.fromhex("302e020100300506032b657004220420")
 _PEM_BEGIN = "-----BEGIN PRIVATE KEY-----"
 _PEM_END = "-----END PRIVATE KEY-----"
 _KEY_SIZE = 32
-_SIGNATURE_SIZE = 64
 
 
 class Identity(Protocol):
@@ -127,29 +119,3 @@ class Ed25519Identity:
     def sign(self, message: bytes) -> bytes:
         """Sign to 64 bytes."""
         return self._key.sign(message).signature
-
-
-def ed25519_public_key_der(raw: bytes) -> bytes:
-    """Wrap a 32-byte public key as SubjectPublicKeyInfo, 44 bytes."""
-    assert len(raw) == _KEY_SIZE, len(raw)
-    return _PUBLIC_DER_PREFIX + raw
-
-
-def ed25519_verify(public_key_der: bytes, signature: bytes, message: bytes) -> None:
-    """Check an Ed25519 signature.
-
-    Raises:
-        InvalidSignatureError: If the key is not Ed25519 in DER, or did not sign ``message``.
-    """
-    raw = public_key_der.removeprefix(_PUBLIC_DER_PREFIX)
-    if len(raw) == len(public_key_der) or len(raw) != _KEY_SIZE:
-        reason = "the public key is not Ed25519 in DER"
-        raise InvalidSignatureError(reason)
-    if len(signature) != _SIGNATURE_SIZE:
-        reason = f"an Ed25519 signature has {_SIGNATURE_SIZE} bytes, not {len(signature)}"
-        raise InvalidSignatureError(reason)
-    try:
-        VerifyKey(raw).verify(message, signature)
-    except BadSignatureError as error:
-        reason = "the Ed25519 signature does not fit the key and message"
-        raise InvalidSignatureError(reason) from error

@@ -6,8 +6,8 @@ Source: IC interface specification, "Query call", ``verify_response``.
 from collections.abc import Mapping
 
 from icfleet_protocol.domain import RESPONSE
-from icfleet_protocol.identity import ed25519_verify
 from icfleet_protocol.request_id import HashableValue, RequestId, hash_of_map
+from icfleet_protocol.signatures import ed25519_verify
 
 __all__ = ["query_response_message", "verify_query_signature"]
 

@@ -5,6 +5,7 @@ Source: IC interface specification, "Representation-independent hashing of struc
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import NewType
 
 from icfleet_protocol.leb128 import encode_uleb128
@@ -13,6 +14,9 @@ __all__ = ["HashableValue", "RequestId", "hash_of_map", "hash_of_value", "reques
 
 RequestId = NewType("RequestId", bytes)
 """32 bytes: names a request by its content, whatever its signature or encoding."""
+
+_KEYS_KEPT = 128
+"""Requests and answers have some twenty keys, all named by the specification."""
 
 HashableValue = bytes | str | int | Sequence["HashableValue"] | Mapping[str, "HashableValue"]
 
@@ -34,18 +38,26 @@ def hash_of_value(value: HashableValue) -> bytes:
         return hashlib.sha256(encode_uleb128(value)).digest()
     if isinstance(value, Mapping):
         return hash_of_map(value)
-    return hashlib.sha256(b"".join(hash_of_value(item) for item in value)).digest()
+    # Labels of paths and targets of delegations come by the thousand, and are bytes.
+    hashes = [
+        hashlib.sha256(item).digest() if isinstance(item, bytes) else hash_of_value(item)
+        for item in value
+    ]
+    return hashlib.sha256(b"".join(hashes)).digest()
 
 
 def hash_of_map(fields: Mapping[str, HashableValue]) -> bytes:
     """Hash a map to 32 bytes; the order of the fields does not matter."""
-    hashes = (
-        hashlib.sha256(key.encode()).digest() + hash_of_value(value)
-        for key, value in fields.items()
-    )
-    return hashlib.sha256(b"".join(sorted(hashes))).digest()
+    hashes = [_hash_of_key(key) + hash_of_value(value) for key, value in fields.items()]
+    hashes.sort()
+    return hashlib.sha256(b"".join(hashes)).digest()
 
 
 def request_id(content: Mapping[str, HashableValue]) -> RequestId:
     """Name a request by the fields that are present in its content."""
     return RequestId(hash_of_map(content))
+
+
+@lru_cache(maxsize=_KEYS_KEPT)
+def _hash_of_key(key: str) -> bytes:
+    return hashlib.sha256(key.encode()).digest()

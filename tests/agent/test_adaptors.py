@@ -84,7 +84,7 @@ async def test_an_agent_works_with_ic_pys_objects(replica: TinyReplica, url: str
         assert (await agent.update(canister, "echo", b"u")).reply == b"u"
 
     for exchange in replica.exchanges:
-        authenticate(exchange.envelope)
+        authenticate(exchange.envelope, now_ns=0)
         assert exchange.envelope.content.sender == Ed25519Identity.from_seed(SEED).sender
 
 

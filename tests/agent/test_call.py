@@ -77,7 +77,7 @@ def interpret_raw(reply: HttpReply) -> Replied | Rejected | Accepted:
 def test_the_call_is_signed_with_its_nonce() -> None:
     envelope = decode_envelope(REQUEST.body)
 
-    authenticate(envelope)
+    authenticate(envelope, now_ns=NOW_NS)
     assert envelope.content == CONTENT
 
 

@@ -63,7 +63,7 @@ def verify(
 def test_the_question_is_signed_and_has_no_nonce() -> None:
     envelope = decode_envelope(REQUEST.body)
 
-    authenticate(envelope)
+    authenticate(envelope, now_ns=NOW_NS)
     assert envelope.content.nonce is None
 
 

@@ -27,7 +27,7 @@ def test_the_question_is_signed_and_carries_its_paths() -> None:
     request = build_read_state(((b"time",), (b"a", b"b")), identity=ADA, ingress_expiry_ns=7)
 
     envelope = decode_envelope(request.body)
-    authenticate(envelope)
+    authenticate(envelope, now_ns=0)
     assert isinstance(envelope.content, ReadStateContent)
     assert envelope.content.paths == ((b"time",), (b"a", b"b"))
     assert envelope.content.ingress_expiry_ns == 7

@@ -18,7 +18,11 @@ def test_a_full_status_is_read() -> None:
     }
 
     assert interpret_status(HttpReply(200, encode_tagged(fields))) == NodeStatus(
-        root_key_der=b"key", health="healthy", impl_version="1.2", certified_height=7
+        root_key_der=b"key",
+        health="healthy",
+        impl_version="1.2",
+        certified_height=7,
+        others={"ic_api_version": "unknown extra"},
     )
 
 

@@ -9,7 +9,7 @@ from localnet_client import COUNTER, START_NS, Built, Client, Deployed
 from icfleet.build import build
 from icfleet_localnet.http_interface import HttpInterface
 from icfleet_localnet.kybra_host.inprocess import InProcessExecutor
-from icfleet_localnet.subnet import Subnet
+from icfleet_localnet.network import Network
 from icfleet_protocol.candid import parse_did
 
 
@@ -33,8 +33,8 @@ def build_source(tmp_path: Path) -> Callable[[str], Built]:
 
 @pytest.fixture
 def client() -> Client:
-    subnet = Subnet(InProcessExecutor(), seed=b"test", now_ns=START_NS)
-    return Client(HttpInterface(subnet), subnet)
+    network = Network(InProcessExecutor(), seed=b"test", now_ns=START_NS)
+    return Client(HttpInterface(network), network)
 
 
 @pytest.fixture

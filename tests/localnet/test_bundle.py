@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from icfleet_localnet import bundle
+from icfleet_localnet import wasm_container
 from icfleet_localnet.bundle import (
     BUNDLE_FILES_MAX,
     MODULE_SIZE_MAX,
+    Metadata,
     Module,
     read_module,
     write_module,
@@ -50,6 +51,8 @@ def test_written_module_is_read_back() -> None:
         did=DID,
         sha256=hashlib.sha256(raw).digest(),
         size=len(raw),
+        uploaded_size=len(raw),
+        metadata={"candid:service": Metadata(DID.encode())},
     )
 
 
@@ -187,7 +190,7 @@ def test_too_large_module_is_refused(pack: Callable[[bytes], bytes]) -> None:
 
 def test_written_module_keeps_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     """What cannot be read is not written."""
-    monkeypatch.setattr(bundle, "MODULE_SIZE_MAX", 100)
+    monkeypatch.setattr(wasm_container, "MODULE_SIZE_MAX", 100)
 
     with pytest.raises(BundleError, match="more than 100 bytes"):
         write_module("main", {"main.py": bytes(100)}, "")

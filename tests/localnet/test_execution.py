@@ -1,15 +1,14 @@
 """Messages and call contexts: each call gets exactly one answer, whatever its canisters do."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import replace
 
 import pytest
+from scripted_instance import NOW_NS, A, B, ScriptedInstance, World, calling_then, replying
 
-from icfleet_localnet.call_context import Answer, FromUser, QueuedCall, QueuedTimer
-from icfleet_localnet.canister import Canister, Settings
-from icfleet_localnet.execution import Execution
+from icfleet_localnet.call_context import Answer, QueuedHeartbeat, QueuedTimer
 from icfleet_localnet.executor import (
     Environment,
+    Heartbeat,
     Message,
     Outcome,
     OutgoingCall,
@@ -18,97 +17,18 @@ from icfleet_localnet.executor import (
     Trap,
     Update,
 )
-from icfleet_localnet.ingress import Processing, Replied
-from icfleet_localnet.kybra_host.interface import HostInterface, HostMethod
+from icfleet_localnet.ingress import Replied
+from icfleet_localnet.limits import (
+    CANISTER_ROUND_INSTRUCTIONS_MAX,
+    LOCAL_PAYLOAD_SIZE_MAX,
+    QUERY_INSTRUCTIONS_MAX,
+    QUEUE_CAPACITY,
+    REMOTE_PAYLOAD_SIZE_MAX,
+    ROUND_INSTRUCTIONS_MAX,
+    UPDATE_INSTRUCTIONS_MAX,
+)
 from icfleet_localnet.rejects import Reject
-from icfleet_protocol.candid import parse_did
-from icfleet_protocol.principal import ANONYMOUS, Principal
-from icfleet_protocol.request_id import RequestId
-
-Behaviour = Callable[[Message, Environment], Outcome]
-A = Principal(b"\x00\x01\x01\x01")
-B = Principal(b"\x00\x02\x01\x01")
-NOW_NS = 1_000
-
-
-@dataclass
-class ScriptedInstance:
-    """An instance whose messages are Python functions."""
-
-    behaviour: Behaviour
-    seen: list[Message] = field(default_factory=list[Message])
-    due: Sequence[int] = ()
-    next_timer_ns: int | None = None
-    stable_bytes: int = 0
-    heap_objects: int = 0
-
-    @property
-    def interface(self) -> HostInterface:
-        method = HostMethod(name="go", kind="update", args=(), results=())
-        return HostInterface(service=parse_did("service : {}"), methods={"go": method})
-
-    def execute(self, message: Message, environment: Environment) -> Outcome:
-        self.seen.append(message)
-        return self.behaviour(message, environment)
-
-    def take_due_timers(self, now_ns: int) -> Sequence[int]:
-        assert now_ns == NOW_NS
-        due, self.due = self.due, ()
-        return due
-
-    def drop_continuations(self) -> None:
-        raise AssertionError
-
-
-@dataclass
-class World:
-    """Two canisters, and what became of the requests made to them."""
-
-    canisters: dict[Principal, Canister] = field(default_factory=dict[Principal, Canister])
-    answers: list[Answer] = field(default_factory=list[Answer])
-
-    def __post_init__(self) -> None:
-        self.execution = Execution(
-            self.canisters,
-            manage=lambda _call: None,
-            on_progress=self._note,
-            on_change=lambda _canister: None,
-        )
-
-    def _note(self, _request: RequestId, status: Answer | Processing) -> None:
-        if not isinstance(status, Processing):
-            self.answers.append(status)
-
-    def add(self, canister: Principal, behaviour: Behaviour) -> ScriptedInstance:
-        instance = ScriptedInstance(behaviour)
-        settings = Settings(controllers=(ANONYMOUS,))
-        self.canisters[canister] = Canister(canister, settings, cycles=1_000, instance=instance)
-        return instance
-
-    def call(self, canister: Principal, method: str = "go") -> None:
-        origin = FromUser(RequestId(bytes(32)))
-        self.execution.enqueue(QueuedCall(origin, ANONYMOUS, canister, method, b""))
-
-    def run(self) -> None:
-        while self.execution.queue_length:
-            self.execution.step(NOW_NS)
-
-    def calls_open(self) -> int:
-        return sum(canister.open_contexts for canister in self.canisters.values())
-
-
-def replying(arg: bytes) -> Behaviour:
-    return lambda _message, _environment: Outcome(reply=arg)
-
-
-def calling_then(done: Behaviour, *, cycles: int = 0, callee: Principal = B) -> Behaviour:
-    def behave(message: Message, environment: Environment) -> Outcome:
-        if isinstance(message, Response):
-            return done(message, environment)
-        return Outcome(calls=(OutgoingCall(callee, "go", b"", cycles, 7),), is_suspended=True)
-
-    return behave
-
+from icfleet_protocol.principal import ANONYMOUS, MANAGEMENT_CANISTER, Principal
 
 TRAP = Trap("stop", "IC0503")
 SINGLE = [
@@ -407,3 +327,253 @@ def test_what_a_canister_prints_and_why_it_trapped_is_logged() -> None:
     world.run()
 
     assert [line.text for line in world.canisters[A].log] == ["hello", "[TRAP]: stop"]
+
+
+def test_a_message_that_waited_past_its_expiry_is_not_executed() -> None:
+    world = World()
+    instance = world.add(A, replying(b""))
+    world.call(A, expiry_ns=NOW_NS - 1)
+    world.call(A, expiry_ns=NOW_NS)
+
+    world.run()
+
+    assert world.error_codes() == ["IC0202", None]
+    assert len(instance.seen) == 1
+
+
+def test_a_composite_query_cannot_be_called_as_an_update() -> None:
+    world = World()
+    instance = world.add(A, replying(b""), kind="composite_query")
+    world.call(A)
+
+    world.run()
+
+    assert world.error_codes() == ["IC0527"]
+    assert instance.seen == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "limit"), [("update", UPDATE_INSTRUCTIONS_MAX), ("query", QUERY_INSTRUCTIONS_MAX)]
+)
+def test_each_kind_of_message_has_its_limit_of_instructions(kind: str, limit: int) -> None:
+    world = World()
+    limits: list[int] = []
+
+    def note(_message: Message, environment: Environment) -> Outcome:
+        limits.append(environment.instruction_limit)
+        return Outcome(reply=b"")
+
+    world.add(A, note, kind=kind)  # type: ignore[arg-type]  # a parametrized literal
+    world.call(A)
+
+    world.run()
+
+    assert limits == [limit]
+
+
+def send_many(count: int) -> tuple[OutgoingCall, ...]:
+    return tuple(OutgoingCall(B, "go", b"", 0, index) for index in range(count))
+
+
+def test_a_canister_has_500_calls_under_way_to_another_and_no_more() -> None:
+    world = World()
+    rejected: list[Response] = []
+
+    def flood(message: Message, _environment: Environment) -> Outcome:
+        if isinstance(message, Response):
+            if message.reply is None:
+                rejected.append(message)
+            return Outcome()
+        return Outcome(reply=b"", calls=send_many(QUEUE_CAPACITY + 2))
+
+    world.add(A, flood)
+    callee = world.add(B, replying(b""))
+    world.call(A)
+
+    world.run()
+
+    assert len(callee.seen) == QUEUE_CAPACITY
+    assert [(each.reject_code, each.reject_message) for each in rejected] == [
+        (2, "Couldn't send message"),
+        (2, "Couldn't send message"),
+    ]
+    assert world.calls_open() == 0
+
+
+def test_a_place_in_the_queue_is_free_again_once_its_answer_is_there() -> None:
+    world = World()
+
+    def flood(message: Message, _environment: Environment) -> Outcome:
+        return (
+            Outcome(reply=b"", calls=send_many(QUEUE_CAPACITY))
+            if _is_update(message)
+            else Outcome()
+        )
+
+    world.add(A, flood)
+    callee = world.add(B, replying(b""))
+    for _ in range(2):
+        world.call(A)
+        world.run()
+
+    assert len(callee.seen) == 2 * QUEUE_CAPACITY
+
+
+def _is_update(message: Message) -> bool:
+    return isinstance(message, Update)
+
+
+@pytest.mark.parametrize(
+    ("is_hosted", "size_max"),
+    [(True, LOCAL_PAYLOAD_SIZE_MAX), (False, REMOTE_PAYLOAD_SIZE_MAX)],
+)
+def test_a_call_larger_than_the_limit_is_rejected_with_its_cycles(
+    *, is_hosted: bool, size_max: int
+) -> None:
+    """Ten megabytes within a subnet, two to another; method and argument count."""
+    world = World(is_hosted=lambda _call: is_hosted)
+    arg = bytes(size_max - len("go") + 1)
+
+    def send(message: Message, _environment: Environment) -> Outcome:
+        if isinstance(message, Response):
+            return Outcome(reject=message.reject_message)
+        return Outcome(calls=(OutgoingCall(B, "go", arg, 100, 7),))
+
+    world.add(A, send)
+    world.call(A)
+
+    world.run()
+
+    (answer,) = world.answers
+    assert isinstance(answer, Reject)
+    assert answer.message == (
+        f"Canister {A} violated contract: attempted to send a message of size {size_max + 1} "
+        f"exceeding the limit {size_max}"
+    )
+    assert world.canisters[A].cycles == 1_000
+    assert world.execution.take_outgoing() == []
+
+
+def using(instructions: int) -> Outcome:
+    return Outcome(reply=b"", instructions=instructions)
+
+
+def test_a_slow_canister_rests_while_the_others_are_served() -> None:
+    world = World()
+    slow = world.add(A, lambda _m, _e: using(CANISTER_ROUND_INSTRUCTIONS_MAX))
+    fast = world.add(B, lambda _m, _e: using(1))
+    for _ in range(10):
+        world.call(A)
+    for _ in range(10):
+        world.call(B)
+
+    world.execution.run_round(NOW_NS)
+    assert (len(slow.seen), len(fast.seen)) == (1, 10)
+
+    world.execution.run_round(NOW_NS)
+    assert len(slow.seen) == 2
+
+
+def test_a_round_ends_when_its_threads_are_used_up() -> None:
+    world = World()
+    first = world.add(A, lambda _m, _e: using(ROUND_INSTRUCTIONS_MAX))
+    second = world.add(B, replying(b""))
+    world.call(A)
+    world.call(B)
+
+    assert world.execution.run_round(NOW_NS) == 1
+    assert (len(first.seen), len(second.seen)) == (1, 0)
+    assert world.execution.run_round(NOW_NS) == 1
+
+
+def test_tasks_of_the_system_come_before_messages() -> None:
+    world = World()
+    instance = world.add(A, lambda m, _e: Outcome(reply=b"") if _is_update(m) else Outcome())
+    instance.has_heartbeat = True
+    instance.due = (3,)
+    world.call(A)
+    world.execution.enqueue(QueuedHeartbeat(A))
+    world.execution.enqueue(QueuedTimer(A))
+
+    world.run()
+
+    assert instance.seen == [Heartbeat(), TimerFired(3), Update("go", b"")]
+
+
+def test_a_heartbeat_starts_though_the_one_before_still_waits() -> None:
+    """As on the Internet Computer: who does not want that keeps a flag."""
+    world = World(is_hosted=lambda _call: False)
+    instance = world.add(A, calling_then(lambda _m, _e: Outcome()))
+    instance.has_heartbeat = True
+    for _ in range(2):
+        world.execution.enqueue(QueuedHeartbeat(A))
+        world.run()
+
+    assert instance.seen == [Heartbeat(), Heartbeat()]
+    assert world.calls_open() == 2
+
+
+def test_what_a_removed_canister_had_to_answer_is_rejected_at_once() -> None:
+    """Of its own calls the answers are dropped, and their cycles go back to it."""
+    world = World()
+    world.add(A, calling_then(lambda _m, _e: Outcome(reply=b"never"), cycles=100))
+    world.add(B, replying(b""))
+    world.call(A)
+    world.execution.step(NOW_NS)
+    world.call(A)
+    gone = Reject(4, "gone", "IC0406")
+    world.canisters[A].instance = None
+
+    world.execution.abandon(A, gone)
+    assert world.answers == [gone, gone]
+    assert world.canisters[A].open_contexts == 1, "its own call is still on its way"
+
+    world.run()
+    assert world.answers == [gone, gone]
+    assert world.canisters[A].open_contexts == 0
+    assert world.canisters[A].cycles == 1_000
+
+
+def test_a_canister_refuses_calls_that_bring_too_few_cycles() -> None:
+    world = World()
+    world.add(
+        A, calling_then(lambda m, _e: Outcome(reject=getattr(m, "reject_message", "")), cycles=9)
+    )
+    callee = world.add(B, replying(b""))
+    settings = world.canisters[B].settings
+    world.canisters[B].settings = replace(settings, minimum_incoming_canister_call_cycles=10)
+    world.call(A)
+    world.call(B)
+
+    world.run()
+
+    assert world.error_codes() == [None, "IC0406"]
+    assert len(callee.seen) == 1
+    assert world.canisters[A].cycles == 1_000
+
+
+def test_a_heartbeat_comes_from_the_system() -> None:
+    world = World()
+    callers: list[Principal] = []
+
+    def note(_message: Message, environment: Environment) -> Outcome:
+        callers.append(environment.caller)
+        return Outcome()
+
+    world.add(A, note).has_heartbeat = True
+    world.execution.enqueue(QueuedHeartbeat(A))
+
+    world.run()
+
+    assert callers == [MANAGEMENT_CANISTER]
+
+
+@pytest.mark.parametrize(("kind", "counted"), [("update", 1), ("query", 0)])
+def test_a_query_called_as_an_update_is_no_new_version(kind: str, counted: int) -> None:
+    world = World()
+    world.add(A, replying(b""), kind=kind)  # type: ignore[arg-type]  # a parametrized literal
+    world.call(A)
+
+    world.run()
+
+    assert world.canisters[A].version == counted

@@ -1,9 +1,11 @@
 """A request is remembered for as long as somebody could send it again, and no longer."""
 
+import cbor2
+
 from icfleet_localnet.ingress import IngressHistory, Processing, Received, Replied
 from icfleet_localnet.rejects import Reject
-from icfleet_localnet.state_tree import witness
-from icfleet_protocol.hash_tree import Absent, Found, lookup
+from icfleet_localnet.state_tree import witness_cbor
+from icfleet_protocol.hash_tree import Absent, Found, lookup, parse_hash_tree
 from icfleet_protocol.principal import ANONYMOUS
 from icfleet_protocol.request_id import RequestId
 
@@ -12,7 +14,8 @@ MINUTE_NS = 60 * 1_000_000_000
 
 
 def _certified(history: IngressHistory, request: RequestId, field: bytes) -> bytes | None:
-    match lookup(witness(history.forest, [[request]]), [request, field]):
+    tree = parse_hash_tree(cbor2.loads(witness_cbor(history.forest, [[request]])))
+    match lookup(tree, [request, field]):
         case Found(value):
             return value
         case Absent():
@@ -24,7 +27,7 @@ def _certified(history: IngressHistory, request: RequestId, field: bytes) -> byt
 def test_progress_is_certified_step_by_step() -> None:
     history = IngressHistory()
     seen: list[bytes | None] = []
-    history.add(FIRST, ANONYMOUS, expiry_ns=0)
+    history.add(FIRST, ANONYMOUS, ANONYMOUS, expiry_ns=0)
     for status in (Received(), Processing(), Replied(b"yes")):
         history.update(FIRST, status)
         seen.append(_certified(history, FIRST, b"status"))
@@ -36,7 +39,7 @@ def test_progress_is_certified_step_by_step() -> None:
 
 def test_a_rejection_is_certified_with_all_its_parts() -> None:
     history = IngressHistory()
-    history.add(FIRST, ANONYMOUS, expiry_ns=0)
+    history.add(FIRST, ANONYMOUS, ANONYMOUS, expiry_ns=0)
 
     history.update(FIRST, Reject(4, "no", "IC0406"))
 
@@ -52,7 +55,7 @@ def test_a_rejection_is_certified_with_all_its_parts() -> None:
 
 def test_only_final_states_are_terminal() -> None:
     history = IngressHistory()
-    history.add(FIRST, ANONYMOUS, expiry_ns=0)
+    history.add(FIRST, ANONYMOUS, ANONYMOUS, expiry_ns=0)
     before = history.is_terminal(FIRST)
     history.update(FIRST, Processing())
     during = history.is_terminal(FIRST)
@@ -64,8 +67,8 @@ def test_only_final_states_are_terminal() -> None:
 
 def test_a_request_outlives_its_expiry_and_is_then_forgotten() -> None:
     history = IngressHistory()
-    history.add(FIRST, ANONYMOUS, expiry_ns=4 * MINUTE_NS)
-    history.add(SECOND, ANONYMOUS, expiry_ns=60 * MINUTE_NS)
+    history.add(FIRST, ANONYMOUS, ANONYMOUS, expiry_ns=4 * MINUTE_NS)
+    history.add(SECOND, ANONYMOUS, ANONYMOUS, expiry_ns=60 * MINUTE_NS)
 
     history.forget_expired(8 * MINUTE_NS)
     kept = FIRST in history

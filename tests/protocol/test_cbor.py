@@ -7,7 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from icfleet_protocol.cbor import SELF_DESCRIBE_TAG, decode_map, encode_tagged
+from icfleet_protocol.cbor import (
+    SELF_DESCRIBE_TAG,
+    decode_map,
+    encode_bytes,
+    encode_map,
+    encode_tagged,
+)
 from icfleet_protocol.errors import DecodeError
 
 SIZE_MAX = 10_000
@@ -26,6 +32,15 @@ def test_maps_come_back_with_or_without_the_tag(value: dict[str, object]) -> Non
     assert encoded.startswith(SELF_DESCRIBE_TAG)
     assert decode_map(encoded, size_max=1 << 20) == value
     assert decode_map(encoded[3:], size_max=1 << 20) == value
+
+
+@pytest.mark.parametrize("size", [0, 23, 24, 255, 256, 65_535, 65_536])
+def test_what_is_put_together_is_what_the_encoder_writes(size: int) -> None:
+    value = {"a": bytes(size), "a key of some length, that is": b"x"}
+
+    put_together = encode_map({key: encode_bytes(content) for key, content in value.items()})
+
+    assert put_together == cbor2.dumps(value)
 
 
 @given(st.binary(max_size=60))

@@ -12,10 +12,9 @@ from icfleet_protocol.errors import IdentityError, InvalidSignatureError
 from icfleet_protocol.identity import (
     AnonymousIdentity,
     Ed25519Identity,
-    ed25519_public_key_der,
-    ed25519_verify,
 )
 from icfleet_protocol.principal import ANONYMOUS, Principal
+from icfleet_protocol.signatures import ed25519_public_key_der, ed25519_verify
 
 # Source: RFC 8032, section 7.1, TEST 2.
 RFC_SEED = bytes.fromhex("4ccd089b28ff96da9db6c346ec114e0f5b8a319f35aba624da8cf6ed4fb8a6fb")

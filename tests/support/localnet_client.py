@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
-from icfleet_localnet.http_interface import HttpInterface, HttpResponse, Wait
+from icfleet_localnet.http_interface import HttpInterface, Wait
+from icfleet_localnet.http_response import HttpResponse
 from icfleet_localnet.management import MANAGEMENT_INTERFACE
+from icfleet_localnet.network import Network
 from icfleet_localnet.subnet import Subnet
 from icfleet_protocol.candid import ServiceInterface
 from icfleet_protocol.cbor import decode_map
@@ -68,10 +70,15 @@ class Client:
     """Speaks HTTP bodies to the interface as a real client would, and verifies what comes back."""
 
     interface: HttpInterface
-    subnet: Subnet
+    network: Network
     identity: Identity = field(default_factory=lambda: Ed25519Identity.from_seed(b"\x01" * 32))
     now_ns: int = START_NS
     nonce: int = 0
+
+    @property
+    def subnet(self) -> Subnet:
+        """The first subnet for canisters."""
+        return self.network.applications[0]
 
     def sign(
         self,
@@ -99,8 +106,8 @@ class Client:
         if isinstance(answer, HttpResponse):
             return answer
         self.run_rounds()
-        assert self.subnet.history.is_terminal(answer.request)
-        return self.interface.finished(answer.request)
+        assert answer.subnet.history.is_terminal(answer.request)
+        return self.interface.finished(answer)
 
     def submit(self, canister: Principal, method: str, arg: bytes) -> HttpResponse | Wait:
         """Send an update without running a round."""
@@ -109,13 +116,18 @@ class Client:
 
     def run_rounds(self) -> None:
         self.now_ns += 1_000_000
-        self.subnet.run_round(self.now_ns)
+        self.network.run_round(self.now_ns)
         for _ in range(100):
-            if not self.subnet.has_work:
+            if not self.network.has_work:
                 return
-            self.subnet.run_round(self.now_ns)
+            self.network.run_round(self.now_ns)
         reason = "the subnet never comes to rest"
         raise AssertionError(reason)
+
+    def advance(self, by_ns: int) -> None:
+        """Let virtual time pass, with all the rounds that it brings."""
+        self.now_ns += by_ns
+        self.network.advance(self.now_ns)
 
     def update(
         self,
@@ -165,23 +177,28 @@ class Client:
     def verify(self, raw: bytes) -> Certificate:
         return verify_certificate(
             raw,
-            root_key_der=self.subnet.public_key_der,
+            root_key_der=self.network.root_key_der,
             canister=None,
             now_ns=self.now_ns,
             freshness=Freshness(),
         )
 
-    def manage(self, method: str, fields: Mapping[str, object]) -> Any:
-        target = cast("Principal", fields.get("canister_id", ANY_CANISTER))
+    def manage(
+        self, method: str, fields: Mapping[str, object], *, near: Principal = ANY_CANISTER
+    ) -> Any:
+        """Call the management canister; ``near`` chooses the subnet of a new canister."""
+        target = cast("Principal", fields.get("canister_id", near))
         arg = MANAGEMENT_INTERFACE.encode_args(method, [fields])
         reply = self.update(MANAGEMENT_CANISTER, method, arg, effective=target)
         results = MANAGEMENT_INTERFACE.decode_results(method, reply)
         return results[0] if results else None
 
-    def create(self) -> Principal:
+    def create(self, *, near: Principal = ANY_CANISTER) -> Principal:
         empty = {"amount": None, "settings": None, "specified_id": None}
         created = self.manage(
-            "provisional_create_canister_with_cycles", {**empty, "sender_canister_version": None}
+            "provisional_create_canister_with_cycles",
+            {**empty, "sender_canister_version": None},
+            near=near,
         )
         return cast("Principal", created["canister_id"])
 

@@ -1,4 +1,4 @@
-"""Canisters run by the in-process executor alone: no network, no queue, one message at a time."""
+"""Canisters run by an executor alone: no network, no queue, one message at a time."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,6 +9,7 @@ from icfleet_localnet.bundle import Module, read_module, write_module
 from icfleet_localnet.executor import (
     CanisterInstance,
     Environment,
+    Executor,
     Heartbeat,
     Inspect,
     Installed,
@@ -60,7 +61,7 @@ def bundle(source: str | Mapping[str, str], entry: str = "main") -> Module:
 class NativeCanister:
     """One installed canister, called by name with Python values of the codec."""
 
-    executor: InProcessExecutor
+    executor: Executor
     instance: CanisterInstance
     installed: Outcome
     id: Principal = CANISTER
@@ -73,7 +74,7 @@ class NativeCanister:
         cls,
         source: str | Mapping[str, str],
         *init: tuple[CandidType, Any],
-        executor: InProcessExecutor | None = None,
+        executor: Executor | None = None,
         canister: Principal = CANISTER,
     ) -> Self:
         """Install a source; arguments of ``init`` are pairs of type and value."""
@@ -167,7 +168,7 @@ class NativeCanister:
 
 
 def install(
-    executor: InProcessExecutor,
+    executor: Executor,
     module: Module,
     *init: tuple[CandidType, Any],
     canister: Principal = CANISTER,

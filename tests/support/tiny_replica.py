@@ -206,7 +206,7 @@ class TinyReplica:
     def answer_honestly(self, exchange: Exchange) -> HttpReply:
         try:
             envelope = exchange.envelope
-            authenticate(envelope)
+            authenticate(envelope, now_ns=self.now_ns())
         except ProtocolError as error:
             return HttpReply(400, str(error).encode())
         if envelope.content.ingress_expiry_ns < self.now_ns():

@@ -33,3 +33,17 @@ def test_people_see_each_step_ticked() -> None:
 
     assert "✓" in stream.getvalue()
     assert "Building [main]" in stream.getvalue()
+
+
+def test_long_work_has_a_bar() -> None:
+    """It is ticked off when done; scripts see nothing."""
+    stream, script = Terminal(), io.StringIO()
+
+    for each in (stream, script):
+        with progress_on(each).bar("Restoring [state]") as show:
+            show(0.5)
+            show(1.0)
+
+    assert "✓" in stream.getvalue()
+    assert "Restoring [state]\n" in stream.getvalue()
+    assert script.getvalue() == ""

@@ -15,6 +15,7 @@ from typing import Annotated, cast
 import typer
 
 from icfleet.errors import AttachError, ToolchainError
+from icfleet.option_values import ExecutorName, LogFormat, LogLevel
 from icfleet.printing import (
     print_attachment,
     print_deployment,
@@ -55,11 +56,38 @@ IdentityOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 
+PORT_MAX = 65535
+PortOption = Annotated[int, typer.Option(min=0, max=PORT_MAX, help="TCP port; 0 picks a free one.")]
+AdminPortOption = Annotated[
+    int | None,
+    typer.Option(
+        min=0, max=PORT_MAX, help="TCP port of the status page and of faults; 0 picks a free one."
+    ),
+]
+SubnetsOption = Annotated[
+    int, typer.Option(help="Subnets for canisters; from 2 on there is a root subnet besides.")
+]
+ProfileOption = Annotated[
+    str, typer.Option(help="How fast the network pretends to be: fast or mainnet.")
+]
+ScaleOption = Annotated[
+    str | None,
+    typer.Option(help="With --profile mainnet: the share of its capacity to model, such as 1/100."),
+]
+ExecutorOption = Annotated[
+    ExecutorName,
+    typer.Option(help="Run canisters in this process (breakpoints work), or each in its own."),
+]
+ReadyFileOption = Annotated[
+    Path | None,
+    typer.Option(help="Write where everything is here, as JSON, when everything is ready."),
+]
+
 DFX_DEFAULT = Path("dfx.json")
 NETWORK_DEFAULT = "local"
 PORT_DEFAULT = 4943
 """Where ``dfx start`` listens too, so that one dfx.json serves both."""
-PORT_MAX = 65535
+ADMIN_PORT_DEFAULT = 4944
 
 
 def _print_version(is_wanted: bool) -> None:  # noqa: FBT001 - typer calls it so
@@ -82,22 +110,79 @@ def root(
 
 
 @app.command()
-def up(
+def up(  # noqa: PLR0913 - one parameter for each option of the command
+    *,
     dfx: DfxOption = DFX_DEFAULT,
-    port: Annotated[
-        int, typer.Option(min=0, max=PORT_MAX, help="TCP port; 0 picks a free one.")
-    ] = PORT_DEFAULT,
-    ready_file: Annotated[
-        Path | None,
-        typer.Option(help="Write url, ids and pid here as JSON when everything is ready."),
-    ] = None,
+    port: PortOption = PORT_DEFAULT,
+    admin_port: AdminPortOption = None,
+    subnets: SubnetsOption = 1,
+    profile: ProfileOption = "fast",
+    scale: ScaleOption = None,
+    executor: ExecutorOption = "inprocess",
+    ready_file: ReadyFileOption = None,
 ) -> None:
     """Run a local network with the project's fleet, until Ctrl-C."""
-    # The web server comes with the localnet extra, and no other command needs it.
+    # The web server comes with the localnet extra, and few other commands need it.
+    from icfleet.event_loop import run_served  # noqa: PLC0415
+    from icfleet.localnet_command import NetworkChoice  # noqa: PLC0415
     from icfleet.up import UpOptions, run_up  # noqa: PLC0415
 
-    options = UpOptions(dfx=dfx, port=port, ready_file=ready_file)
-    asyncio.run(run_up(options, progress_on(sys.stderr)))
+    network = NetworkChoice(
+        port=port,
+        admin_port=admin_port,
+        subnets=subnets,
+        profile=profile,
+        scale=scale,
+        executor=executor,
+    )
+    options = UpOptions(dfx=dfx, network=network, ready_file=ready_file)
+    run_served(run_up(options, progress_on(sys.stderr)))
+
+
+@app.command()
+def localnet(  # noqa: PLR0913 - one parameter for each option of the command
+    *,
+    port: PortOption = PORT_DEFAULT,
+    admin_port: AdminPortOption = ADMIN_PORT_DEFAULT,
+    subnets: SubnetsOption = 1,
+    profile: ProfileOption = "fast",
+    scale: ScaleOption = None,
+    executor: ExecutorOption = "inprocess",
+    state_dir: Annotated[
+        Path | None, typer.Option(help="Keep the network's state here, and go on from it.")
+    ] = None,
+    seed: Annotated[
+        str | None, typer.Option(help="Fixes keys and faults; otherwise they are random.")
+    ] = None,
+    ready_file: ReadyFileOption = None,
+    log_level: Annotated[LogLevel, typer.Option(help="How much to tell.")] = "info",
+    log_format: Annotated[LogFormat, typer.Option(help="Lines for people or for programs.")] = (
+        "console"
+    ),
+) -> None:
+    """Run an empty local network, until Ctrl-C."""
+    from icfleet.localnet_command import (  # noqa: PLC0415 - see the module's docstring
+        LocalnetCommand,
+        NetworkChoice,
+        fix_hash_seed,
+        run_localnet,
+    )
+    from icfleet.log_output import configure_logging  # noqa: PLC0415 - see the module's docstring
+
+    fix_hash_seed(state_dir)
+    configure_logging(log_level, log_format)
+    network = NetworkChoice(
+        port=port,
+        admin_port=admin_port,
+        subnets=subnets,
+        profile=profile,
+        scale=scale,
+        executor=executor,
+    )
+    command = LocalnetCommand(
+        network=network, state_dir=state_dir, seed=seed, ready_file=ready_file
+    )
+    run_localnet(command, progress_on(sys.stderr))
 
 
 @app.command()

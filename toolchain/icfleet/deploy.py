@@ -6,8 +6,9 @@ Only a network that runs bundles is deployed to; for any other, dfx and icp-cli 
 
 import hashlib
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 from icfleet.build import BuildResult, build
 from icfleet.canister_ids import read_known_ids, write_canister_ids
@@ -20,7 +21,7 @@ from icfleet_agent import Agent, ManagementCanister
 from icfleet_agent.errors import RejectedError
 from icfleet_agent.management import InstallMode
 from icfleet_protocol.candid import encode, format_did, parse_did
-from icfleet_protocol.errors import CandidError
+from icfleet_protocol.errors import CandidError, PrincipalError
 from icfleet_protocol.principal import Principal
 from icfleet_router.errors import ProjectError
 from icfleet_router.project import ProjectCanister
@@ -119,7 +120,7 @@ async def deploy_project(site: Site, agent: Agent, progress: Progress) -> Deploy
         AgentError: If the network does not answer.
     """
     modules = build_project(site, progress)
-    await _check_runs_bundles(site, agent)
+    subnets = await _read_subnets(site, agent)
     management = ManagementCanister(agent)
     # All are looked for before any is created: an id of an earlier network may come again, and
     # would then be taken for the canister that once had it.
@@ -129,9 +130,10 @@ async def deploy_project(site: Site, agent: Agent, progress: Progress) -> Deploy
         for module in modules
     }
     deployed: list[DeployedCanister] = []
-    for module in modules:
+    # Round the subnets in dfx.json's order: replicas gain by living elsewhere than their main.
+    for module, near in zip(modules, cycle(subnets), strict=False):
         with progress.step(f"Deploying {module.name}"):
-            deployed.append(await _deploy(site, management, module, found[module.name]))
+            deployed.append(await _deploy(site, management, module, found[module.name], near))
     return DeployReport(network=site.network.name, url=site.network.host, canisters=tuple(deployed))
 
 
@@ -203,14 +205,22 @@ def _write_build(folder: Path, name: str, built: BuildResult) -> None:
         raise DeployError(message) from error
 
 
-async def _check_runs_bundles(site: Site, agent: Agent) -> None:
-    found = (await agent.status()).impl_version
-    if found != LOCALNET_IMPLEMENTATION:
+async def _read_subnets(site: Site, agent: Agent) -> list[Principal]:
+    """An id on each subnet of a local network that runs bundles."""
+    status = await agent.status()
+    if status.impl_version != LOCALNET_IMPLEMENTATION:
+        found = status.impl_version or "something unknown"
         message = (
-            f"{site.network.host} runs {found or 'something unknown'}, which does not run bundles: "
-            "start 'icfleet up', or deploy with dfx or icp (they build by 'icfleet wasm')"
+            f"{site.network.host} runs {found}, which does not run bundles: start "
+            "'icfleet up', or deploy with dfx or icp (they build by 'icfleet wasm')"
         )
         raise DeployError(message)
+    try:
+        names = cast("str", status.others["icfleet_subnets"])
+        return [Principal.from_text(name) for name in names.split()]
+    except (KeyError, TypeError, AttributeError, PrincipalError) as error:
+        message = f"{site.network.host} is a local network of another version: start it anew"
+        raise DeployError(message) from error
 
 
 async def _find(
@@ -233,11 +243,15 @@ async def _find(
 
 
 async def _deploy(
-    site: Site, management: ManagementCanister, module: _Module, found: _Found | None
+    site: Site,
+    management: ManagementCanister,
+    module: _Module,
+    found: _Found | None,
+    near: Principal,
 ) -> DeployedCanister:
     action: Action
     if found is None:
-        canister = await management.create()
+        canister = await management.create(effective_canister=near)
         # Written at once: whatever fails from here on, the canister is not lost.
         write_canister_ids(site.project, site.network, {module.name: canister})
         action = "created"

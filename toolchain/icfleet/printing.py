@@ -7,8 +7,6 @@ import sys
 from dataclasses import asdict, is_dataclass
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-
 if TYPE_CHECKING:
     # For the annotations only: what prints needs no agent, and 'icfleet lint' starts without.
     from collections.abc import Sequence
@@ -49,6 +47,9 @@ def print_fleet(report: FleetReport) -> None:
 
     Columns are as wide as their longest value: an id is for copying, and is never shortened.
     """
+    # Rich takes a fifth of a second to load, and most commands print no table.
+    from rich.console import Console  # noqa: PLC0415
+
     rows = [_COLUMNS, *(_fleet_row(line) for line in report.canisters)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(_COLUMNS))]
     heading, *lines = [_padded(row, widths) for row in rows]

@@ -3,12 +3,9 @@
 Everything goes to standard error: standard output carries answers only.
 """
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Protocol, TextIO
-
-from rich.console import Console
-from rich.markup import escape
 
 __all__ = ["Progress", "QuietProgress", "TerminalProgress", "progress_on"]
 
@@ -19,6 +16,11 @@ class Progress(Protocol):
     @contextmanager
     def step(self, text: str) -> Generator[None]:
         """Show ``text`` while the block runs."""
+        ...
+
+    @contextmanager
+    def bar(self, text: str) -> Generator[Callable[[float], None]]:
+        """Show how much is done: call what is yielded with a share from 0 to 1."""
         ...
 
     def warn(self, text: str) -> None:
@@ -37,6 +39,11 @@ class QuietProgress:
         """Show nothing."""
         yield
 
+    @contextmanager
+    def bar(self, text: str) -> Generator[Callable[[float], None]]:  # noqa: ARG002 - the port's signature
+        """Show nothing."""
+        yield lambda _share: None
+
     def warn(self, text: str) -> None:
         """Write one line."""
         self._stream.write(f"icfleet: warning: {text}\n")
@@ -47,18 +54,35 @@ class TerminalProgress:
     """A spinner with the step's name, which stays as a ticked line when the step is done."""
 
     def __init__(self, stream: TextIO) -> None:
+        # Rich takes a fifth of a second to load, which scripts need not wait for.
+        from rich.console import Console  # noqa: PLC0415
+        from rich.markup import escape  # noqa: PLC0415
+
         self._console = Console(file=stream, highlight=False)
+        self._escape = escape
 
     @contextmanager
     def step(self, text: str) -> Generator[None]:
         """Spin while the block runs, then tick it off; a failed step leaves no tick."""
-        with self._console.status(escape(text)):
+        with self._console.status(self._escape(text)):
             yield
-        self._console.print(f"[green]✓[/green] {escape(text)}")
+        self._console.print(f"[green]✓[/green] {self._escape(text)}")
+
+    @contextmanager
+    def bar(self, text: str) -> Generator[Callable[[float], None]]:
+        """Show a bar while the block runs, then tick it off."""
+        # Only long work has a bar, and few commands do long work.
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: PLC0415
+
+        columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=self._console, transient=True) as shown:
+            task = shown.add_task(self._escape(text), total=1.0)
+            yield lambda share: shown.update(task, completed=share)
+        self._console.print(f"[green]✓[/green] {self._escape(text)}")
 
     def warn(self, text: str) -> None:
         """Print one highlighted line."""
-        self._console.print(f"[yellow]![/yellow] {escape(text)}")
+        self._console.print(f"[yellow]![/yellow] {self._escape(text)}")
 
 
 def progress_on(stream: TextIO) -> Progress:

@@ -3,20 +3,19 @@
 import asyncio
 import os
 import signal
-import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
-import structlog
 
 from icfleet.canister_ids import forget_canister_ids
 from icfleet.fleet_up import FleetUp, ReadyFile, bring_up
 from icfleet.identities import load_or_create_identity
+from icfleet.localnet_command import NetworkChoice
+from icfleet.log_output import configure_logging
 from icfleet.printing import print_lines
 from icfleet.progress import Progress
 from icfleet.site import Site, open_site
-from icfleet_localnet.server import LocalnetServer
 
 __all__ = ["UpOptions", "run_up"]
 
@@ -29,7 +28,7 @@ class UpOptions:
     """What the user chose."""
 
     dfx: Path
-    port: int
+    network: NetworkChoice
     ready_file: Path | None
 
 
@@ -41,7 +40,8 @@ async def run_up(options: UpOptions, progress: Progress) -> None:
         ToolchainError: If the fleet cannot be brought up.
         ProjectError: If a project file is missing or malformed.
     """
-    _log_warnings_only()
+    # What the network does is shown by our own progress.
+    configure_logging("warning")
     site = open_site(options.dfx, _NETWORK, None)
     task = asyncio.current_task()
     assert task is not None
@@ -51,12 +51,12 @@ async def run_up(options: UpOptions, progress: Progress) -> None:
     try:
         # The same keys at every start, so that clients which know the root key find it again.
         seed = load_or_create_identity(site.network_path).sign(_SEED_PURPOSE)
-        async with LocalnetServer(port=options.port, seed=seed) as server:
+        async with options.network.server(seed=seed) as server:
             here = replace(site, network=replace(site.network, host=server.url))
             # The network is new, so whatever ids there are belong to one that is gone.
             forget_canister_ids(site.project, site.network)
             fleet = await bring_up(here, progress)
-            _tell_ready(options, site, fleet)
+            _tell_ready(options, site, fleet, server.admin_url)
             # Only a signal ends the wait.
             await loop.create_future()
     except asyncio.CancelledError:
@@ -66,16 +66,8 @@ async def run_up(options: UpOptions, progress: Progress) -> None:
             options.ready_file.unlink(missing_ok=True)
 
 
-def _log_warnings_only() -> None:
-    """Standard output is for answers, and what the network does is shown by our own progress."""
-    structlog.configure(
-        wrapper_class=structlog.make_filtering_bound_logger("warning"),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
-
-
-def _tell_ready(options: UpOptions, site: Site, fleet: FleetUp) -> None:
-    print_lines(*ready_lines(site, fleet))
+def _tell_ready(options: UpOptions, site: Site, fleet: FleetUp, admin_url: str | None) -> None:
+    print_lines(*ready_lines(site, fleet, admin_url))
     if options.ready_file is not None:
         ready = ReadyFile(
             url=fleet.url,
@@ -90,12 +82,14 @@ def _tell_ready(options: UpOptions, site: Site, fleet: FleetUp) -> None:
         draft.replace(options.ready_file)
 
 
-def ready_lines(site: Site, fleet: FleetUp) -> list[str]:
+def ready_lines(site: Site, fleet: FleetUp, admin_url: str | None) -> list[str]:
     """Say where everything is, and what to do next."""
     root = site.project.root
     # The ids are kept under the network's name, but it may be served elsewhere than dfx.json says.
     host = "" if fleet.url == site.network.host else f" --host {fleet.url}"
     lines = [f"Local network  {fleet.url}"]
+    if admin_url is not None:
+        lines.append(f"Status page    {admin_url}")
     lines += [f"{name:<13}  {canister}" for name, canister in fleet.ids.items()]
     lines += [
         f"{'admin key':<13}  {_below(fleet.admin, root)}",

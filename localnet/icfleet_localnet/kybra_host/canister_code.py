@@ -17,6 +17,7 @@ from icfleet_localnet.kybra_host.host_state import HostState, KybraClasses
 from icfleet_localnet.kybra_host.interface import HostHook, HostMethod
 from icfleet_localnet.kybra_host.leaf_values import as_list, as_null, as_text
 from icfleet_localnet.kybra_host.message import CallState, Continuation, MessageState
+from icfleet_localnet.kybra_host.metering import PRICES
 from icfleet_localnet.kybra_host.modules import ModuleSpace
 from icfleet_localnet.kybra_host.traps import EXPLICIT_TRAP, Panic
 from icfleet_protocol.candid import CandidType
@@ -69,7 +70,7 @@ class CanisterCode:
 
     def _decode(self, message: MessageState, types: tuple[CandidType, ...]) -> list[Any]:
         try:
-            return self._state.border(types).read(message.argument)
+            return self._state.border(types).read(self._state.charge_candid(message.argument))
         except CandidError as error:
             reason = f"failed to decode call arguments: {error}"
             message.stop(Trap(reason, EXPLICIT_TRAP))
@@ -124,6 +125,8 @@ class CanisterCode:
 
     def _call_out(self, message: MessageState, step: Waiting) -> None:
         request = self._state.calls.request(as_text(step.name), as_list(step.arguments))
+        self._state.meter.charge(PRICES.host_call)
+        self._state.charge_candid(request.argument)
         number = next(self._ids)
         message.send(
             OutgoingCall(request.callee, request.method, request.argument, request.cycles, number)
@@ -136,7 +139,8 @@ class CanisterCode:
             code, text = response.reject_code, response.reject_message
             return make(None, f"Rejection code {code}, {text}")
         try:
-            return make(continuation.request.read_reply(response.reply), None)
+            reply = self._state.charge_candid(response.reply)
+            return make(continuation.request.read_reply(reply), None)
         except CandidError as error:
             text = f"failed to decode canister response as {continuation.request.method}: {error}"
             return make(None, f"Rejection code {_UNDECODABLE_REPLY}, {text}")
@@ -151,7 +155,8 @@ class CanisterCode:
             results = call.method.results
             if not results:
                 as_null(value)
-            message.answer(reply=self._state.border(results).write([value] if results else []))
+            encoded = self._state.border(results).write([value] if results else [])
+            message.answer(reply=self._state.charge_candid(encoded))
 
 
 def _guard_refusal(result: Any) -> str | None:

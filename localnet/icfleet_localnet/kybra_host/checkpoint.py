@@ -17,13 +17,14 @@ import builtins
 import datetime as dt
 import decimal
 import gc
+import operator
 import re
 import types
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple, Protocol, cast
 
 from icfleet_localnet.kybra_host.heap_kinds import (
     CellGroup,
@@ -36,7 +37,7 @@ from icfleet_localnet.kybra_host.heap_kinds import (
 )
 from icfleet_localnet.kybra_host.odd_kinds import LRU_CACHE, OddGroup, hidden_parts, keeper_for
 
-__all__ = ["Checkpoint"]
+__all__ = ["Checkpoint", "Snapshot", "Untouched"]
 
 _RENEWALS_MAX = 64
 """Commits between full walks: what they left behind is held that long, and a walk costs as much
@@ -71,6 +72,51 @@ _FOREIGN_MODULES = frozenset(
 """Instances of these modules' classes belong to the process, or describe code: never walked."""
 
 
+class _Single(NamedTuple):
+    item: object
+
+
+_SETTLED_KINDS: frozenset[object] = frozenset(
+    {
+        *(property, classmethod, staticmethod, types.BuiltinFunctionType),
+        *(type(cast("object", vars(_Single)["item"])), operator.attrgetter, operator.itemgetter),
+    }
+)
+"""Kinds that hold others, but never come to hold, or be, anything else."""
+
+
+class Snapshot(Protocol):
+    """A heap to come back to."""
+
+    @property
+    def size(self) -> int:
+        """Mutable objects remembered."""
+        ...
+
+    def restore(self) -> int:
+        """Put back what changed, and return how many objects that were."""
+        ...
+
+    def renew(self, roots: Sequence[object]) -> bool:
+        """Take over what changed since, or return ``False`` when a new one is due."""
+        ...
+
+
+class Untouched:
+    """A heap that nobody puts back, because its process ends when it must be undone."""
+
+    size = 0
+
+    def restore(self) -> int:
+        """Leave everything as it is."""
+        return 0
+
+    def renew(self, roots: Sequence[object]) -> bool:
+        """Stay as it is."""
+        del roots
+        return True
+
+
 class Checkpoint:
     """The heap as it was when this was made.
 
@@ -91,6 +137,7 @@ class Checkpoint:
         self._is_own_module = is_own_module
         self._dicts = DictGroup()
         self._sequences = SequenceGroup()
+        self._sets = SequenceGroup()
         self._cells = CellGroup()
         self._functions = FunctionGroup()
         self._instances = InstanceGroup()
@@ -99,7 +146,7 @@ class Checkpoint:
         # Instances first: an instance gets its dict back before the dict gets its content back.
         self._bulk = (
             *(self._instances, self._classes, self._functions, self._cells),
-            *(self._dicts, self._sequences),
+            *(self._dicts, self._sequences, self._sets),
         )
         self._groups = (*self._bulk, self._odd)
         self._plans: dict[type[Any], _Plan] = {}
@@ -108,6 +155,7 @@ class Checkpoint:
         self._opaque: list[object] = []
         """Objects that may come to hold others without any sign of it."""
         self._renewals_left = _RENEWALS_MAX
+        self._was_exact = True
         with _collector_paused():
             self._remember_all(roots)
         self._size_at_walk = self.size
@@ -117,10 +165,22 @@ class Checkpoint:
         """Mutable objects remembered."""
         return sum(group.size for group in self._groups)
 
+    @property
+    def is_exact(self) -> bool:
+        """Whether the heap is now, to the canister, just what it was.
+
+        No when a set may have another order or a cache fewer entries since a restore, or when
+        the canister keeps something that may change without a sign of it, as iterators do.
+        """
+        return self._was_exact and all(type(one) in _SETTLED_KINDS for one in self._opaque)
+
     def restore(self) -> int:
         """Put back what changed, and return how many objects that were."""
         with _collector_paused():
-            return sum(group.restore() for group in self._groups)
+            counts = {group: group.restore() for group in self._groups}
+        if counts[self._sets] or counts[self._odd]:
+            self._was_exact = False
+        return sum(counts.values())
 
     def renew(self, roots: Sequence[object]) -> bool:
         """Take over what changed since, so that ``restore`` comes back to this moment.
@@ -165,6 +225,7 @@ class Checkpoint:
         parts += self._classes.discover(classes)
         parts += self._dicts.discover(found.dicts)
         parts += self._sequences.discover(found.sequences)
+        parts += self._sets.discover(found.sets)
         parts += self._cells.discover(found.cells)
         parts += self._functions.discover(functions)
         parts += self._instances.discover(instances)
@@ -212,17 +273,19 @@ class _Found:
 
     dicts: list[dict[Any, Any]]
     sequences: list[object]
+    sets: list[object]
     tuples: list[object]
     cells: list[types.CellType]
     others: list[object]
 
 
 def _sort_by_kind(objects: Iterable[object]) -> _Found:
-    found = _Found([], [], [], [], [])
+    found = _Found([], [], [], [], [], [])
     shelves: dict[type[Any], list[Any]] = {
         dict: found.dicts,
         types.CellType: found.cells,
-        **dict.fromkeys((list, set, deque), found.sequences),
+        set: found.sets,
+        **dict.fromkeys((list, deque), found.sequences),
         **dict.fromkeys((tuple, frozenset, types.MethodType), found.tuples),
     }
     others = found.others

@@ -206,9 +206,12 @@ def _service_method(method: HostMethod) -> FuncType:
 def _environment(
     declarations: Declarations, kybra_files: frozenset[str]
 ) -> Mapping[str, CandidType]:
-    """Return the project's types, and those of Kybra's own that they or the methods use."""
+    """Return the project's types, and those of Kybra's own that they, methods or calls use."""
     content = {one.name: one.content for one in declarations.types}
     own = {one.name for one in declarations.types if not one.module.is_kybra}
     used = {one.name for one in declarations.references if one.place.file not in kybra_files}
-    roots = [NamedType(name) for name in own | used]
+    roots: list[CandidType] = [NamedType(name) for name in own | used]
+    for service in declarations.services.values():
+        for method in service.methods.values():
+            roots.extend((*method.args, *method.results))
     return {name: content[name] for name in sorted(reachable_types(roots, content))}

@@ -1,18 +1,19 @@
 """What the host keeps for one canister beside its heap; the system interface works on it."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NoReturn
 
 from icfleet_localnet.executor import Trap
 from icfleet_localnet.kybra_host.border import Border
 from icfleet_localnet.kybra_host.conversion import PythonSide
 from icfleet_localnet.kybra_host.interface import HostInterface
 from icfleet_localnet.kybra_host.message import MessageState
+from icfleet_localnet.kybra_host.metering import PRICES, Meter
 from icfleet_localnet.kybra_host.service_calls import ServiceCalls
 from icfleet_localnet.kybra_host.stable_map import StableMap, open_maps
 from icfleet_localnet.kybra_host.stable_memory import StableMemory
 from icfleet_localnet.kybra_host.timers import TimerTable
-from icfleet_localnet.kybra_host.traps import OTHER_TRAP, CanisterTrap
+from icfleet_localnet.kybra_host.traps import INSTRUCTION_LIMIT, OTHER_TRAP, CanisterTrap
 from icfleet_protocol.candid import CandidType
 
 __all__ = ["HostState", "KybraClasses"]
@@ -45,8 +46,12 @@ class HostState:
     maps: dict[int, StableMap] = field(default_factory=dict[int, StableMap])
     message: MessageState | None = None
     """The message that is being executed."""
+    meter: Meter = field(init=False)
     _code: tuple[KybraClasses, PythonSide, ServiceCalls] | None = None
     _borders: dict[int, Border] = field(default_factory=dict[int, Border])
+
+    def __post_init__(self) -> None:
+        self.meter = Meter(self._exceed)
 
     def load(self, classes: KybraClasses) -> None:
         """Take the classes that values are made of, once ``kybra`` is imported."""
@@ -54,7 +59,8 @@ class HostState:
         python = PythonSide(environment, classes)
         calls = ServiceCalls(self.interface.services, environment, python)
         self._code = classes, python, calls
-        self.maps.update(open_maps(self.interface.stable_maps, self.memory, environment, python))
+        declared, charge = self.interface.stable_maps, self.meter.charge
+        self.maps.update(open_maps(declared, self.memory, environment, python, charge))
 
     @property
     def classes(self) -> KybraClasses:
@@ -90,8 +96,28 @@ class HostState:
             raise CanisterTrap(Trap("no message is being executed", OTHER_TRAP))
         if self.message.trap is not None:
             raise CanisterTrap(self.message.trap)
-        self.message.count_work()
+        self.meter.charge(PRICES.host_call)
         return self.message
+
+    def charge_candid(self, message: bytes) -> bytes:
+        """Count the work of reading or writing a Candid message, and return it."""
+        self.meter.charge(len(message) * PRICES.candid_byte)
+        return message
+
+    def clock(self) -> int:
+        """Return the time of the running message in nanoseconds; 0 when there is none."""
+        return 0 if self.message is None else self.message.environment.time_ns
+
+    def halt(self, reason: str) -> NoReturn:
+        """Trap, because the canister's code did what it cannot do on chain."""
+        self.current().stop(Trap(reason, OTHER_TRAP))
+
+    def _exceed(self, limit: int) -> NoReturn:
+        reason = f"Canister exceeded the limit of {limit} instructions for single message execution"
+        trap = Trap(reason, INSTRUCTION_LIMIT)
+        if self.message is None:
+            raise CanisterTrap(trap)
+        self.message.stop(trap)
 
     def _loaded(self) -> tuple[KybraClasses, PythonSide, ServiceCalls]:
         assert self._code is not None, "the canister's kybra package is not imported yet"

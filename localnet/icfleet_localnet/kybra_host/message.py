@@ -28,15 +28,8 @@ __all__ = [
     "Continuation",
     "MessageState",
     "Mode",
+    "shorten",
 ]
-
-_WORK_PER_CALL = 50_000
-"""What ``performance_counter`` counts for each call to the host, in place of instructions.
-
-A compiled canister spends some 50,000 on a dict insert and look-up (benchmark of Basilisk's
-README); the Python code between two calls to the host cannot be counted, so the counter is a
-model: it repeats exactly, and grows with the work, but is not what the network will charge.
-"""
 
 _PRINTED_SIZE_MAX = 256 * 1024
 """Characters kept of what one message prints, so that a loop cannot fill the memory."""
@@ -44,6 +37,15 @@ _PRINTED_SIZE_MAX = 256 * 1024
 _REPLY_SIZE_MAX = 2 * 1024 * 1024
 _QUERY_REPLY_SIZE_MAX = 3 * 1024 * 1024
 """Bytes. Source: dfinity/ic, ``rs/limits``."""
+
+_CALL_SIZE_MAX = 10 * 1024 * 1024
+"""Bytes of a call's method name and argument, to a canister of the same subnet; the network allows
+2 MiB to others. Source: dfinity/ic, ``MULTIPLIER_MAX_SIZE_LOCAL_SUBNET``."""
+
+_TEXT_SIZE_MAX = 8 * 1024
+"""Bytes of a trap's or rejection's text. Source: dfinity/ic, ``MAX_REJECT_MESSAGE_LEN_BYTES``."""
+
+_ELLIPSIS = "..."
 
 _OUT_OF_CYCLES = "IC0501"
 
@@ -96,8 +98,8 @@ class CallState:
     is_answered: bool = False
     drive: Drive | None = None
     """The generator it waits in, once there is one."""
-    work: int = 0
-    """Of the messages before this one; see ``MessageState.work``."""
+    instructions: int = 0
+    """Of the messages before this one; see ``MessageState.instructions``."""
 
 
 @dataclass(slots=True)
@@ -136,8 +138,8 @@ class MessageState:
     cycles_spent: int = 0
     trap: Trap | None = None
     """Set once, for good: whatever the code does afterwards, the message is undone."""
-    work: int = 0
-    """What ``performance_counter`` says of this message."""
+    instructions: int = 0
+    """Approximated, once the message has ended; see ``metering``."""
     _printed_size: int = 0
 
     @property
@@ -149,10 +151,6 @@ class MessageState:
     def cycles_available(self) -> int:
         """Cycles that came with the call and were not accepted yet."""
         return self.environment.cycles_available - self.cycles_accepted
-
-    def count_work(self) -> None:
-        """Count one call to the host."""
-        self.work += _WORK_PER_CALL
 
     def print(self, text: str) -> None:
         """Keep a printed line, as far as there is room."""
@@ -167,18 +165,19 @@ class MessageState:
             self.violate("the message has nobody to answer")
         if self.call.is_answered:
             self.violate("the call is already replied")
-        self._check_size(reply)
-        self.call.is_answered = True
-        self.reply, self.reject = reply, reject
-
-    def _check_size(self, reply: bytes | None) -> None:
         size_max = _REPLY_SIZE_MAX if self.mode in _REPLICATED else _QUERY_REPLY_SIZE_MAX
-        if reply is not None and len(reply) > size_max:
-            self.violate(f"a reply of {len(reply)} bytes, at most {size_max} allowed")
+        size = len(reply or b"") if reject is None else len(reject.encode(errors="replace"))
+        if size > size_max:
+            self.violate(f"a reply of {size} bytes, at most {size_max} allowed")
+        self.call.is_answered = True
+        self.reply, self.reject = reply, None if reject is None else shorten(reject)
 
     def send(self, call: OutgoingCall) -> None:
         """Take a call that leaves when the message commits."""
         self.require("call_new", CALLING)
+        size = len(call.method.encode()) + len(call.arg)
+        if size > _CALL_SIZE_MAX:
+            self.violate(f"a call of {size} bytes, at most {_CALL_SIZE_MAX} allowed")
         if call.cycles > self.balance:
             reason = f"cannot attach {call.cycles} cycles: the balance is {self.balance}"
             self.stop(Trap(reason, _OUT_OF_CYCLES))
@@ -198,3 +197,14 @@ class MessageState:
         """Trap; the first trap of a message is the one that counts."""
         self.trap = self.trap or trap
         raise CanisterTrap(self.trap)
+
+
+def shorten(text: str) -> str:
+    """Cut the middle out of a text of more than 8 KiB, as the network does."""
+    encoded = text.encode(errors="replace")
+    if len(encoded) <= _TEXT_SIZE_MAX:
+        return text
+    room = _TEXT_SIZE_MAX - len(_ELLIPSIS)
+    end = room // 4
+    parts = encoded[: room - end], encoded[-end:]
+    return _ELLIPSIS.join(part.decode(errors="ignore") for part in parts)

@@ -1,9 +1,13 @@
 """A canister's modules: loaded from its bundle, apart from the process's and other canisters'.
 
-Each canister has its own modules, its own copy of the ``kybra`` package, its own random numbers
-and its own builtins, among them ``_kybra_ic``, which is where Kybra's compiled runtime puts its
-host object too. While one of its messages runs, its modules stand in ``sys.modules``; the others
-never see them.
+Each canister has its own modules, its own copy of the ``kybra`` package, its own clock and random
+numbers (see ``private_modules``) and its own builtins. Among those is ``_kybra_ic``, which is
+where Kybra's compiled runtime puts its host object too. While one of its messages runs, its
+modules stand in ``sys.modules``; the others never see them. A recursion limit that the code sets
+is taken back when its message ends.
+
+The order in which a set of text is walked depends on ``PYTHONHASHSEED``, as in any Python process:
+whoever wants it to repeat from run to run must set that, as the command line does.
 
 What can be imported is what a compiled canister could import: the bundle, ``kybra``, and those
 parts of the standard library that are built into it. A name of the standard library wins over a
@@ -14,35 +18,51 @@ import builtins
 import importlib
 import importlib.util
 import logging
-import random
 import sys
 import threading
 import traceback
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from functools import lru_cache
 from importlib.abc import InspectLoader, MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from types import CodeType, ModuleType
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
-__all__ = ["LoadedModules", "ModuleSpace", "locate_sources"]
+from icfleet_localnet.kybra_host.instrumentation import compile_counted
+from icfleet_localnet.kybra_host.metering import Meter
+from icfleet_localnet.kybra_host.private_modules import VIEWED, PrivateModules
 
-LoadedModules = tuple[Mapping[str, ModuleType], ModuleType | None]
-"""Modules by name, and the canister's ``random`` once it was imported."""
+__all__ = ["HostSide", "LoadedModules", "ModuleSpace", "locate_sources"]
+
+LoadedModules = tuple[Mapping[str, ModuleType], Mapping[str, ModuleType]]
+"""Modules by name, and views of the standard library's, as far as they were imported."""
 
 _KYBRA = "kybra"
 
 _ABSENT_MODULES = frozenset(
     {
         *("_ctypes", "_multiprocessing", "_socket", "_sqlite3", "_ssl", "asyncio", "bz2"),
-        *("ctypes", "curses", "http.client", "lzma", "mmap", "multiprocessing", "select"),
+        *(
+            "concurrent.futures",
+            "ctypes",
+            "curses",
+            "http.client",
+            "lzma",
+            "mmap",
+            "multiprocessing",
+            "select",
+        ),
         *("selectors", "signal", "socket", "socketserver", "sqlite3", "ssl", "subprocess"),
         *("unittest", "urllib.request"),
     }
 )
-"""Parts of the standard library that a compiled canister lacks. Source: RustPython for WASI."""
+"""Parts of the standard library that a compiled canister lacks. Source: RustPython for WASI.
+
+``concurrent.futures`` is there, but cannot start a thread.
+"""
 
 _COMPILED_FILES_MAX = 4_096
 """Code objects kept, so that a fleet of equal canisters compiles each file once."""
@@ -68,13 +88,27 @@ def locate_sources(files: Mapping[str, bytes], roots: Sequence[Path]) -> Mapping
     return found
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostSide:
+    """What a canister's code has around it."""
+
+    api: object
+    """What it sees as ``_kybra_ic``."""
+    meter: Meter
+    """Counts what it does."""
+    clock: Callable[[], int]
+    """Gives the time of the message, in nanoseconds."""
+    halt: Callable[[str], NoReturn]
+    """Traps the message, with a reason."""
+
+
 class ModuleSpace:
     """The modules of one installed canister.
 
     Args:
         files: Sources by path, ``pkg/__init__.py``.
         label: Tells this code from other code in the process's caches of source lines.
-        host: What the code sees as ``_kybra_ic``.
+        host: What surrounds the code.
         random_seed: Seeds the canister's ``random`` module.
         located: Where files lie on disk, for debuggers.
     """
@@ -84,7 +118,7 @@ class ModuleSpace:
         files: Mapping[str, bytes],
         *,
         label: str,
-        host: object,
+        host: HostSide,
         random_seed: bytes,
         located: Mapping[str, Path] | None = None,
     ) -> None:
@@ -92,32 +126,46 @@ class ModuleSpace:
         self._files = files
         self._located = located or {}
         self._prefix = f"{label}/"
-        self._random_seed = random_seed
-        self._random: ModuleType | None = None
-        self._modules: dict[str, ModuleType] = {}
+        self._views: Mapping[str, ModuleType] = {}
+        self._modules: Mapping[str, ModuleType] = {}
+        self._is_active = False
+        self._has_imported = False
+        self._hidden: Mapping[str, ModuleType] = {}
+        self._recursion_limit = 0
+        self._activation = _Activation(self)
         self._own_roots = frozenset(name.partition(".")[0] for name in self._sources) - {_KYBRA}
         self._names = frozenset(self._sources) | _kybra_names()
         self._finder = _Finder(self)
         self.builtins: dict[str, Any] = {
             **vars(builtins),
             "__import__": self._import,
-            "_kybra_ic": host,
+            "_kybra_ic": host.api,
             "print": _print_nowhere,
+            "input": _read_nothing,
+            "exit": _leave,
+            "quit": _leave,
         }
+        self._private = PrivateModules(
+            random_seed=random_seed,
+            clock=host.clock,
+            halt=host.halt,
+            builtins=self.builtins,
+        )
         self.scope: dict[str, Any] = {"__builtins__": self.builtins}
+        self.meter = host.meter
+        self.meter.serve(self.builtins)
         """The namespace in which the host looks functions up: the entry's star-import."""
 
     @property
     def roots(self) -> list[object]:
         """Namespaces from which everything the canister's code holds can be reached."""
         own = [vars(module) for name, module in self._loaded_now().items() if self.is_own(name)]
-        drawn_from = [] if self._random is None else [vars(self._random)]
-        return [*own, self.scope, *drawn_from]
+        return [*own, self.scope, *self._private.state_of(self._views)]
 
     @property
     def foreign(self) -> list[object]:
         """Objects that the code's namespaces lead to, but that are the host's."""
-        return [self.builtins, self.builtins["_kybra_ic"]]
+        return [self.builtins, self.builtins["_kybra_ic"], *self.meter.objects]
 
     def is_own(self, module_name: str) -> bool:
         """Whether a module of this name comes from the bundle."""
@@ -136,32 +184,39 @@ class ModuleSpace:
     @property
     def loaded(self) -> LoadedModules:
         """What has been imported so far; set it back to forget what was imported since."""
-        return self._loaded_now(), self._random
+        return self._loaded_now(), self._views
 
     @loaded.setter
     def loaded(self, kept: LoadedModules) -> None:
-        modules, self._random = kept
-        self._modules = dict(modules)
-        if self._is_active:
+        modules, self._views = kept
+        if self._is_active and (self._has_imported or modules is not self._modules):
             self._take_out()
-            sys.modules.update(self._modules)
+            sys.modules.update(modules)
+            self._has_imported = False
+        self._modules = modules
 
-    @contextmanager
-    def active(self) -> Generator[None]:
-        """Let the canister's modules stand in ``sys.modules``."""
-        with _one_at_a_time:
-            if self._is_active:
-                yield
-                return
-            hidden = self._take_out()
-            sys.modules.update(self._modules)
-            sys.meta_path.insert(0, self._finder)
-            try:
-                yield
-            finally:
-                sys.meta_path.remove(self._finder)
-                self._modules = self._take_out()
-                sys.modules.update(hidden)
+    def active(self) -> AbstractContextManager[None]:
+        """Let the canister's modules stand in ``sys.modules``; may be nested."""
+        return self._activation
+
+    def activate(self) -> None:
+        """Begin what ``active`` promises."""
+        self._recursion_limit = sys.getrecursionlimit()
+        self._hidden = self._take_out()
+        sys.modules.update(self._modules)
+        sys.meta_path.insert(0, self._finder)
+        self._is_active, self._has_imported = True, False
+
+    def deactivate(self) -> None:
+        """End it, and put back what the process had."""
+        self._modules = self._loaded_now()
+        self._is_active = False
+        sys.meta_path.remove(self._finder)
+        for name in self._modules:
+            sys.modules.pop(name, None)
+        sys.modules.update(self._hidden)
+        if sys.getrecursionlimit() != self._recursion_limit:
+            sys.setrecursionlimit(self._recursion_limit)
 
     def format_traceback(self, error: BaseException) -> str:
         """Return the traceback with the canister's frames only, and its own file names."""
@@ -171,6 +226,7 @@ class ModuleSpace:
 
     def find(self, name: str, path: Sequence[str] | None) -> ModuleSpec | None:
         """Find a module of the bundle, or of ``kybra``."""
+        self._has_imported = True
         root = name.partition(".")[0]
         if root in sys.stdlib_module_names:
             return None
@@ -193,13 +249,10 @@ class ModuleSpace:
         spec.loader = _Loader(self, code=cast("CodeType", code_of(name)))
         return spec
 
-    @property
-    def _is_active(self) -> bool:
-        return self._finder in sys.meta_path
-
-    def _loaded_now(self) -> dict[str, ModuleType]:
-        if not self._is_active:
-            return dict(self._modules)
+    def _loaded_now(self) -> Mapping[str, ModuleType]:
+        """Return the modules by name, in a mapping that is never changed."""
+        if not self._is_active or not self._has_imported:
+            return self._modules
         return {name: sys.modules[name] for name in self._names & sys.modules.keys()}
 
     def _take_out(self) -> dict[str, ModuleType]:
@@ -215,10 +268,13 @@ class ModuleSpace:
         level: int = 0,
     ) -> ModuleType:
         if level == 0:
-            if name == "random":
-                self._random = self._random or _private_random(self._random_seed)
-                return self._random
             self._check_importable(name)
+            root = name.partition(".")[0]
+            if root in VIEWED and (root == name or not fromlist):
+                views = dict(self._views)
+                found = self._private.make(root, views)
+                self._views = views
+                return found
         return builtins.__import__(name, globals, locals, fromlist or (), level)
 
     def _check_importable(self, name: str) -> None:
@@ -240,6 +296,32 @@ class ModuleSpace:
         for other in (told.__cause__, told.__context__):
             if other is not None:
                 self._keep_own_frames(other)
+
+
+class _Activation(AbstractContextManager[None]):
+    """Activates a space, unless it is active already; cheaper than a generator's manager."""
+
+    def __init__(self, space: ModuleSpace) -> None:
+        self._space = space
+        self._depth = 0
+
+    def __enter__(self) -> None:
+        _one_at_a_time.acquire()
+        try:
+            if not self._depth:
+                self._space.activate()
+            self._depth += 1
+        except BaseException:
+            _one_at_a_time.release()
+            raise
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            self._depth -= 1
+            if not self._depth:
+                self._space.deactivate()
+        finally:
+            _one_at_a_time.release()
 
 
 class _Finder(MetaPathFinder):
@@ -265,6 +347,7 @@ class _Loader(InspectLoader):
         code: CodeType | None = None,
     ) -> None:
         self._builtins = space.builtins
+        self._meter = space.meter
         self._source = source
         self._filename = filename
         self._code = code
@@ -276,17 +359,18 @@ class _Loader(InspectLoader):
 
     def get_code(self, fullname: str) -> CodeType:
         del fullname
-        return self._code or _compile(self._source, self._filename)
+        if self._code is not None:
+            return self._code
+        code, sources = _compile(self._source, self._filename)
+        self._meter.provide(sources)
+        return code
 
     def exec_module(self, module: ModuleType) -> None:
         vars(module)["__builtins__"] = self._builtins
         exec(self.get_code(module.__name__), vars(module))  # noqa: S102  # A loader's work.
 
 
-@lru_cache(maxsize=_COMPILED_FILES_MAX)
-def _compile(source: bytes, filename: str) -> CodeType:
-    # Level 0 keeps asserts, which a compiled canister keeps too.
-    return compile(source, filename, "exec", dont_inherit=True, optimize=0)
+_compile = lru_cache(maxsize=_COMPILED_FILES_MAX)(compile_counted)
 
 
 @lru_cache(maxsize=1)
@@ -312,15 +396,12 @@ def _print_nowhere(*values: object, **options: object) -> None:
     _log.warning("print() writes nowhere in a canister, use ic.print(): %s", values)
 
 
-def _private_random(seed: bytes) -> ModuleType:
-    """Return a ``random`` module with a generator of its own, so that draws can be undone."""
-    shared = getattr(random, "_inst")  # noqa: B009  # Private: found by name, not by type.
-    generator = random.Random(seed)  # noqa: S311  # A canister's ``random`` is no secret either.
-    module = ModuleType("random", random.__doc__)
-    for name, value in vars(random).items():
-        if getattr(value, "__self__", None) is shared:
-            vars(module)[name] = getattr(generator, value.__name__)
-        else:
-            vars(module)[name] = value
-    vars(module)["_inst"] = generator
-    return module
+def _read_nothing(prompt: object = "") -> NoReturn:
+    """Stand for ``input``, which meets the end of its file at once."""
+    del prompt
+    raise EOFError
+
+
+def _leave(code: object = None) -> NoReturn:
+    """Stand for ``exit``, which must not close the process's standard input."""
+    raise SystemExit(code)

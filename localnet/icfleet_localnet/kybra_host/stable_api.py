@@ -11,6 +11,7 @@ from icfleet_localnet.executor import Trap
 from icfleet_localnet.kybra_host.host_state import HostState
 from icfleet_localnet.kybra_host.leaf_values import as_bytes, as_u8, as_u32, as_u64
 from icfleet_localnet.kybra_host.message import MessageState
+from icfleet_localnet.kybra_host.metering import PRICES
 from icfleet_localnet.kybra_host.stable_map import StableMap
 from icfleet_localnet.kybra_host.stable_memory import PAGE_SIZE
 from icfleet_localnet.kybra_host.traps import EXPLICIT_TRAP, OTHER_TRAP, Panic
@@ -159,11 +160,13 @@ class StableApi:
         if size > _READ_SIZE_MAX:
             reason = f"reading {size} bytes of stable memory at once, at most {_READ_SIZE_MAX} here"
             message.stop(Trap(reason, OTHER_TRAP))
+        self._state.meter.charge(size * PRICES.raw_byte)
         return self._memory.read(offset, size)
 
     def _write(self, message: MessageState, offset: int, content: bytes) -> None:
         if not self._memory.is_within(offset, len(content)):
             self._out_of_bounds(message)
+        self._state.meter.charge(len(content) * PRICES.raw_byte)
         self._memory.write_raw(offset, content)
 
     def _out_of_bounds(self, message: MessageState) -> NoReturn:

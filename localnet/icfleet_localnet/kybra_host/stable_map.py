@@ -9,14 +9,15 @@ Source: ``ic-stable-structures`` 0.5.6, ``btreemap``; ``kybra`` 0.7.1,
 ``kybra_generate/src/ic_object/functions/stable_b_tree_map``.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from icfleet_localnet.kybra_host.border import Border
 from icfleet_localnet.kybra_host.candid_order import sort_key_for
 from icfleet_localnet.kybra_host.conversion import PythonSide
 from icfleet_localnet.kybra_host.interface import StableMapDeclaration
-from icfleet_localnet.kybra_host.stable_memory import MapEntries, StableMemory
+from icfleet_localnet.kybra_host.metering import PRICES
+from icfleet_localnet.kybra_host.stable_memory import Entries, MapEntries, StableMemory
 from icfleet_localnet.kybra_host.traps import Panic
 from icfleet_protocol.candid import TypeEnvironment
 from icfleet_protocol.errors import CandidError
@@ -24,8 +25,20 @@ from icfleet_protocol.errors import CandidError
 __all__ = ["StableMap", "open_maps"]
 
 
+def _free(instructions: int) -> None:
+    """Count nothing."""
+    del instructions
+
+
 class StableMap:
     """One map; keys and values go in and come out as canister code has them.
+
+    Args:
+        declaration: Its types and sizes.
+        memory: Where it is stored.
+        environment: What named types are looked up in.
+        python: Converts values.
+        charge: Told the approximated instructions of each operation; by default nobody is.
 
     Raises:
         Panic: Where the compiled canister would trap: an item too large, stored bytes that the
@@ -38,7 +51,9 @@ class StableMap:
         memory: StableMemory,
         environment: TypeEnvironment,
         python: PythonSide,
+        charge: Callable[[int], None] = _free,
     ) -> None:
+        self._charge = charge
         self._declaration = declaration
         self._memory = memory
         self._key = Border((declaration.key,), environment, python)
@@ -53,12 +68,17 @@ class StableMap:
 
     def contains_key(self, key: object) -> bool:
         """Whether there is a value at ``key``."""
-        return self._sort_key_of(key) in self._open().entries
+        entries = self._open().entries
+        self._charge(PRICES.of_map(PRICES.map_get, len(entries)))
+        return self._sort_key_of(key) in entries
 
     def get(self, key: object) -> Any:
         """Return a copy of the value at ``key``, or ``None``."""
         sort_key = self._sort_key_of(key)
-        stored = self._open().entries.get(sort_key)
+        entries = self._open().entries
+        stored = entries.get(sort_key)
+        size = 0 if stored is None else len(stored[0]) + len(stored[1])
+        self._charge(PRICES.of_map(PRICES.map_get, len(entries)) + size * PRICES.candid_byte)
         return None if stored is None else _load(self._value, stored[1])
 
     def insert(self, key: object, value: object) -> Any:
@@ -70,6 +90,9 @@ class StableMap:
         _check_size("Value", len(value_bytes), self._declaration.value_size_max)
         sort_key = self._sort_key(taken_key[0])
         before = stored.entries.get(sort_key)
+        size = len(key_bytes) + len(value_bytes) + (0 if before is None else len(before[1]))
+        price = PRICES.of_map(PRICES.map_insert, len(stored.entries))
+        self._charge(price + size * PRICES.candid_byte)
         if before is None:
             self._order = None
         self._memory.write(stored.entries, sort_key, (key_bytes, value_bytes))
@@ -80,6 +103,7 @@ class StableMap:
         sort_key = self._sort_key_of(key)
         stored = self._open()
         before = stored.entries.get(sort_key)
+        self._charge(PRICES.of_map(PRICES.map_remove, len(stored.entries)))
         if before is None:
             return None
         self._order = None
@@ -103,6 +127,7 @@ class StableMap:
 
     def _listed(self) -> Iterable[tuple[bytes, bytes]]:
         entries = self._open().entries
+        self._charge(len(entries) * PRICES.map_listed + entries.stored_bytes * PRICES.candid_byte)
         if self._order is None or self._generation != self._memory.generation:
             self._order = sorted(entries)
             self._generation = self._memory.generation
@@ -130,7 +155,7 @@ class StableMap:
         entries = {
             self._sort_key(_decode(self._key, pair[0])): pair for pair in stored.entries.values()
         }
-        return MapEntries(stored.key_size_max, stored.value_size_max, entries)
+        return MapEntries(stored.key_size_max, stored.value_size_max, Entries(entries))
 
 
 def open_maps(
@@ -138,10 +163,11 @@ def open_maps(
     memory: StableMemory,
     environment: TypeEnvironment,
     python: PythonSide,
+    charge: Callable[[int], None],
 ) -> dict[int, StableMap]:
     """Return a canister's maps by memory id."""
     return {
-        memory_id: StableMap(declaration, memory, environment, python)
+        memory_id: StableMap(declaration, memory, environment, python, charge)
         for memory_id, declaration in declarations.items()
     }
 

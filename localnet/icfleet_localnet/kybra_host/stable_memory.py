@@ -4,11 +4,11 @@ Kybra lets maps and raw access share one memory, where they overwrite each other
 apart, and the system interface refuses raw access to a canister that declares maps.
 """
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["PAGE_SIZE", "STABLE_PAGES_MAX", "MapEntries", "StableMemory", "Undone"]
+__all__ = ["PAGE_SIZE", "STABLE_PAGES_MAX", "Entries", "MapEntries", "StableMemory", "Undone"]
 
 PAGE_SIZE = 64 * 1024
 """Bytes. Source: WebAssembly core specification."""
@@ -27,14 +27,27 @@ Undone = list[tuple[dict[Any, Any], Hashable, object]]
 """Writes that were taken back, to be made again by ``redo``."""
 
 
+class Entries(dict[Any, tuple[bytes, bytes]]):
+    """Keys and values of one map, as Candid messages, by sort key.
+
+    Written through ``StableMemory`` only, which keeps the count of their bytes.
+    """
+
+    __slots__ = ("stored_bytes",)
+
+    def __init__(self, entries: Mapping[Any, tuple[bytes, bytes]] | None = None) -> None:
+        super().__init__(entries or {})
+        self.stored_bytes = sum(len(key) + len(value) for key, value in self.values())
+        """Bytes of all keys and values."""
+
+
 @dataclass(slots=True)
 class MapEntries:
     """What is stored of one map; outlives the code that declared it."""
 
     key_size_max: int
     value_size_max: int
-    entries: dict[Any, tuple[bytes, bytes]] = field(default_factory=dict[Any, tuple[bytes, bytes]])
-    """Key and value as Candid messages, by sort key."""
+    entries: Entries = field(default_factory=Entries)
 
 
 class StableMemory:
@@ -55,12 +68,8 @@ class StableMemory:
 
     @property
     def stored_bytes(self) -> int:
-        """Bytes of raw memory, and of keys and values in maps."""
-        stored = sum(
-            len(key) + len(value)
-            for stored_map in self.maps.values()
-            for key, value in stored_map.entries.values()
-        )
+        """Bytes of raw memory, and of keys and values in maps, of which there are 255 at most."""
+        stored = sum([stored_map.entries.stored_bytes for stored_map in self.maps.values()])
         return stored + self.size_pages * PAGE_SIZE
 
     @property
@@ -68,9 +77,7 @@ class StableMemory:
         """Pages that Kybra's memory manager would have taken for the maps, about."""
         buckets = 0
         for stored_map in self.maps.values():
-            entries = stored_map.entries.values()
-            stored = sum(len(key) + len(value) for key, value in entries)
-            buckets += 1 + stored // (_BUCKET_PAGES * PAGE_SIZE)
+            buckets += 1 + stored_map.entries.stored_bytes // (_BUCKET_PAGES * PAGE_SIZE)
         return _MANAGER_PAGES + buckets * _BUCKET_PAGES if self.maps else 0
 
     def begin(self) -> None:
@@ -78,10 +85,11 @@ class StableMemory:
         assert self._journal is None, "the last unit of work was not finished"
         self._journal = []
 
-    def commit(self) -> None:
-        """Keep what was written."""
+    def commit(self) -> Undone:
+        """Keep what was written, and return what stood there before each write."""
         assert self._journal is not None, "nothing was begun"
-        self._journal = None
+        journal, self._journal = self._journal, None
+        return journal
 
     def rollback(self) -> Undone:
         """Take back what was written, and return it."""
@@ -89,8 +97,9 @@ class StableMemory:
         journal, self._journal = self._journal, None
         undone: Undone = []
         for store, key, before in reversed(journal):
-            undone.append((store, key, store.get(key, _ABSENT)))
-            _put(store, key, before)
+            written = store.get(key, _ABSENT)
+            undone.append((store, key, written))
+            _replace(store, key, written, before)
         if journal:
             self.generation += 1
         undone.reverse()
@@ -105,8 +114,9 @@ class StableMemory:
     def write(self, store: dict[Any, Any], key: Hashable, value: object) -> None:
         """Set one item of a store that belongs to this memory."""
         assert self._journal is not None, "nothing was begun"
-        self._journal.append((store, key, store.get(key, _ABSENT)))
-        _put(store, key, value)
+        before = store.get(key, _ABSENT)
+        self._journal.append((store, key, before))
+        _replace(store, key, before, value)
 
     def remove(self, store: dict[Any, Any], key: Hashable) -> None:
         """Remove one item of a store that belongs to this memory."""
@@ -149,8 +159,13 @@ class StableMemory:
             done += len(part)
 
 
-def _put(store: dict[Any, Any], key: Hashable, value: object) -> None:
-    if value is _ABSENT:
+def _replace(store: dict[Any, Any], key: Hashable, before: Any, after: Any) -> None:
+    if after is _ABSENT:
         store.pop(key, None)
     else:
-        store[key] = value
+        store[key] = after
+    if isinstance(store, Entries):
+        if before is not _ABSENT:
+            store.stored_bytes -= len(before[0]) + len(before[1])
+        if after is not _ABSENT:
+            store.stored_bytes += len(after[0]) + len(after[1])

@@ -32,6 +32,7 @@ from icfleet_localnet.kybra_host.message import (
     WITH_ARGUMENT,
     MessageState,
 )
+from icfleet_localnet.kybra_host.metering import PRICES
 from icfleet_localnet.kybra_host.service_calls import CallRequest
 from icfleet_localnet.kybra_host.stable_api import StableApi
 from icfleet_localnet.kybra_host.timers import NS_PER_S, Timer
@@ -89,7 +90,7 @@ class SystemApi(StableApi):
         """Write a message as text; ``CandidError`` if it is malformed."""
         self._state.current()
         try:
-            return decode_to_text(as_bytes(candid_encoded))
+            return decode_to_text(self._state.charge_candid(as_bytes(candid_encoded)))
         except CandidError as error:
             raise self._state.classes.candid_error(str(error)) from error
 
@@ -97,7 +98,7 @@ class SystemApi(StableApi):
         """Encode values written as text; ``CandidError`` if they are malformed."""
         self._state.current()
         try:
-            return encode_text(as_text(candid_string))
+            return self._state.charge_candid(encode_text(as_text(candid_string)))
         except CandidError as error:
             raise self._state.classes.candid_error(str(error)) from error
 
@@ -166,18 +167,23 @@ class SystemApi(StableApi):
         return self._notify(request)
 
     def performance_counter(self, counter_type: object) -> int:
-        """Return a model of the instructions used: 0 by this message, 1 by the whole call.
+        """Return the instructions used: 0 by this message, 1 by the whole call.
 
-        It grows with each call to the host and repeats exactly; see ``message.py``.
+        They are approximated, and repeat exactly; see ``metering``.
         """
         message, kind = self._state.current(), as_u32(counter_type)
         if kind > 1:
             message.violate(f"ic0.performance_counter: no counter of type {kind}")
-        return message.work + message.call.work * kind
+        self._state.meter.check()
+        return self._state.meter.used + message.call.instructions * kind
 
     def print(self, text: object) -> None:
         """Write a line to the canister's log; kept also when the message traps."""
-        self._state.current().print(as_text(text))
+        message, line = self._state.current(), as_text(text)
+        self._state.meter.charge(len(line) * PRICES.printed_byte)
+        # A line outlives a trap, so that whether it came before the limit must be exact.
+        self._state.meter.check()
+        message.print(line)
 
     def reject(self, x: object) -> None:
         """Answer the call with a refusal."""
@@ -213,7 +219,8 @@ class SystemApi(StableApi):
             )
             raise SystemError(reason)
         # Kybra replies with a tuple of one, which for ``Manual[void]`` holds a ``null``.
-        encoded = self._state.border(method.results or _NULL).write([value])
+        border = self._state.border(method.results or _NULL)
+        encoded = self._state.charge_candid(border.write([value]))
         message.require("msg_reply", ANSWERING)
         message.answer(reply=encoded)
 

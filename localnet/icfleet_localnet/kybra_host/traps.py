@@ -6,7 +6,14 @@ remembers it, so that a bare ``except`` or a ``finally`` cannot bring the messag
 
 from icfleet_localnet.executor import Trap
 
-__all__ = ["CONTRACT_VIOLATION", "EXPLICIT_TRAP", "OTHER_TRAP", "CanisterTrap", "Panic"]
+__all__ = [
+    "CONTRACT_VIOLATION",
+    "EXPLICIT_TRAP",
+    "INSTRUCTION_LIMIT",
+    "OTHER_TRAP",
+    "CanisterTrap",
+    "Panic",
+]
 
 EXPLICIT_TRAP = "IC0503"
 """``ic0.trap`` was called; Kybra calls it also for an uncaught Python exception, and Rust's
@@ -17,6 +24,10 @@ OTHER_TRAP = "IC0502"
 
 CONTRACT_VIOLATION = "IC0504"
 """A system call that is not allowed here, or with these arguments."""
+
+
+INSTRUCTION_LIMIT = "IC0522"
+"""The message took more instructions than it may."""
 
 
 class CanisterTrap(BaseException):

@@ -455,11 +455,11 @@ def test_sources_kybra_refuses_do_not_install() -> None:
 
 
 def test_a_large_heap_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
-    """Above 100,000 objects every update pays for it, so the developer is told where data goes."""
+    """Above 10,000 objects every update pays for it, so the developer is told where data goes."""
     source = """
     from kybra import nat64, query, update, void
 
-    rows = {number: [number] for number in range(100_001)}
+    rows = {number: [number] for number in range(10_001)}
 
     @query
     def size() -> nat64:
@@ -479,7 +479,7 @@ def test_a_large_heap_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
     assert [one.getMessage() for one in caplog.records if "StableBTreeMap" in one.getMessage()] == [
         caplog.records[0].getMessage()
     ]
-    assert canister.instance.heap_objects > 100_000
+    assert canister.instance.heap_objects > 10_000
 
 
 def test_a_generator_in_a_dead_frame_does_not_spoil_the_rollback() -> None:

@@ -293,7 +293,7 @@ def test_prints_are_kept_up_to_a_limit(canister: NativeCanister) -> None:
 
 
 def test_counters_grow_with_the_work_and_repeat(canister: NativeCanister) -> None:
-    """A model of instructions: each call to the host counts, over a whole call by counter 1."""
+    """Approximated instructions; counter 1 is of the whole call. See ``test_metering``."""
     first, second, whole = canister.query("counters")
 
     assert 0 < first < second < whole

@@ -1,0 +1,7 @@
+"""The management canister: its interface, its methods, and who may call them."""
+
+from icfleet_localnet.management.interface import MANAGEMENT_INTERFACE
+from icfleet_localnet.management.methods import effective_canister
+from icfleet_localnet.management.service import Management
+
+__all__ = ["MANAGEMENT_INTERFACE", "Management", "effective_canister"]

@@ -1,0 +1,9 @@
+"""The words that options take, apart from the code that acts on them, which is slow to load."""
+
+from typing import Literal
+
+__all__ = ["ExecutorName", "LogFormat", "LogLevel"]
+
+ExecutorName = Literal["inprocess", "process"]
+LogFormat = Literal["console", "json"]
+LogLevel = Literal["debug", "info", "warning", "error"]
