@@ -8,7 +8,6 @@ import json
 import sys
 from collections.abc import Callable
 
-import structlog
 import uvloop
 
 from icfleet_localnet.executor import Executor
@@ -34,11 +33,6 @@ async def _serve(executor: Executor) -> None:
 
 def main() -> int:
     """Serve until standard input ends."""
-    # Standard output is for the address.
-    structlog.configure(
-        wrapper_class=structlog.make_filtering_bound_logger("warning"),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve(EXECUTORS[sys.argv[1]]()))
     return 0

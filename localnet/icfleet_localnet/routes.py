@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
+from icfleet_localnet.canister import Canister
 from icfleet_localnet.certification import RangeLayout
 from icfleet_localnet.http_response import HttpResponse
 from icfleet_localnet.subnet import Subnet
@@ -112,7 +113,9 @@ def _check_path(
         case [b"canister", canister, leaf] if leaf in _CANISTER_LEAVES:
             return _check_canister(route, canister)
         case [b"canister", canister, b"metadata", name]:
-            return _check_metadata(route, canister, name)
+            return _check_canister(route, canister) or _check_metadata(
+                subnet.canisters.get(route.target), reader, name
+            )
         case [b"request_status", request, *rest] if rest == [] or (
             len(rest) == 1 and rest[0] in _REQUEST_LEAVES
         ):
@@ -145,12 +148,18 @@ def _check_canister(route: Route, canister: bytes) -> HttpResponse | None:
     return HttpResponse.text(400, reason)
 
 
-def _check_metadata(route: Route, canister: bytes, name: bytes) -> HttpResponse | None:
+def _check_metadata(canister: Canister | None, reader: Reader, name: bytes) -> HttpResponse | None:
     try:
-        name.decode()
+        text = name.decode()
     except UnicodeDecodeError as error:
         return HttpResponse.text(400, f"Could not parse the custom section name: {error}.")
-    return _check_canister(route, canister)
+    if canister is None or canister.module is None or canister.is_controlled_by(reader.sender):
+        return None
+    found = canister.module.metadata.get(text)
+    if found is None or found.is_public:
+        return None
+    reason = f"Custom section {text} can only be requested by the controllers of the canister."
+    return HttpResponse.text(403, reason)
 
 
 def _check_request(subnet: Subnet, reader: Reader, request: bytes) -> HttpResponse | None:

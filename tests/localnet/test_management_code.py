@@ -484,3 +484,18 @@ def test_the_argument_that_names_no_canister_is_refused(client: Client) -> None:
         client.update(MANAGEMENT_CANISTER, "start_canister", arg, effective=canister)
 
     assert (caught.value.error_code, caught.value.certified) == ("IC0408", False)
+
+
+def test_private_metadata_is_for_controllers(client: Client) -> None:
+    """A tool's own sections; modules of this project have none."""
+    canister = client.create()
+    client.install(canister, foreign_wasm(sections={"icp:private secret": b"hidden"}))
+    stranger = Client(
+        client.interface, client.network, Ed25519Identity.from_seed(b"\x07" * 32), client.now_ns
+    )
+    path = (b"canister", canister.raw, b"metadata", b"secret")
+
+    assert client.certified(canister, *path) == b"hidden"
+    refused = stranger.read_state(canister, path)
+    assert refused.status == 403
+    assert b"only be requested by the controllers" in refused.body

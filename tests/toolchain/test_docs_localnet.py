@@ -4,10 +4,12 @@ import json
 import re
 import subprocess
 import sys
+import threading
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
-from typing import get_args
+from types import FrameType
+from typing import Any, cast, get_args
 
 import pytest
 
@@ -106,3 +108,34 @@ def test_the_page_shows_what_the_status_page_has(admin_url: str) -> None:
 
     assert {"label", "url", "executor"} <= shown.keys()
     assert shown["label"] in DOCUMENT
+
+
+def test_a_breakpoint_in_a_canisters_own_file_is_met(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As IDEs set them: by file and line, for every thread."""
+    entry = tmp_path / "canisters" / "one" / "main.py"
+    entry.parent.mkdir(parents=True)
+    entry.write_text(CANISTER)
+    monkeypatch.chdir(tmp_path)
+    met: list[int] = []
+
+    def trace(frame: FrameType, event: str, argument: object) -> Any:
+        del argument
+        if frame.f_code.co_filename != str(entry.resolve()):
+            return None
+        if event == "line":
+            met.append(frame.f_lineno)
+        return trace
+
+    before = threading.gettrace()
+    threading.settrace(trace)
+    try:
+        with Localnet() as localnet:
+            installed = localnet.install(entry)
+            met.clear()
+            assert installed.query("one") == 1
+    finally:
+        threading.settrace(cast("Any", before))
+
+    assert met == [7]

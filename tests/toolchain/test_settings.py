@@ -1,10 +1,15 @@
-"""The settings of ``icfleet up``."""
+"""The toolchain's tables in pyproject.toml."""
 
 from pathlib import Path
 
 import pytest
 
-from icfleet.settings import UpSettings, read_up_settings
+from icfleet.settings import (
+    LocalnetSettings,
+    UpSettings,
+    read_localnet_settings,
+    read_up_settings,
+)
 from icfleet_router.errors import ProjectError
 
 
@@ -45,3 +50,21 @@ def test_a_wrong_table_is_named(tmp_path: Path, text: str, reason: str) -> None:
         read_up_settings(tmp_path)
 
     assert "pyproject.toml" in str(caught.value)
+
+
+def test_a_networks_defaults_are_read(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text(
+        "[tool.icfleet.localnet]\nsubnets = 3\nexecutor = 'process'\nprofile = 'mainnet'\n"
+    )
+
+    assert read_localnet_settings(tmp_path) == LocalnetSettings(
+        subnets=3, executor="process", profile="mainnet"
+    )
+
+
+@pytest.mark.parametrize("line", ["subnet = 2", "subnets = 'two'", "executor = 'thread'"])
+def test_a_wrong_default_of_a_network_is_named(tmp_path: Path, line: str) -> None:
+    (tmp_path / "pyproject.toml").write_text(f"[tool.icfleet.localnet]\n{line}\n")
+
+    with pytest.raises(ProjectError, match=r"tool\.icfleet\.localnet"):
+        read_localnet_settings(tmp_path)

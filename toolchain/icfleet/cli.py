@@ -88,6 +88,8 @@ NETWORK_DEFAULT = "local"
 PORT_DEFAULT = 4943
 """Where ``dfx start`` listens too, so that one dfx.json serves both."""
 ADMIN_PORT_DEFAULT = 4944
+_NETWORK_COMMANDS = ("localnet", "up")
+"""They take their defaults from ``[tool.icfleet.localnet]`` of the working directory's project."""
 
 
 def _print_version(is_wanted: bool) -> None:  # noqa: FBT001 - typer calls it so
@@ -98,6 +100,7 @@ def _print_version(is_wanted: bool) -> None:  # noqa: FBT001 - typer calls it so
 
 @app.callback()
 def root(
+    context: typer.Context,
     *,
     _version: Annotated[
         bool,
@@ -107,6 +110,14 @@ def root(
     ] = False,
 ) -> None:
     """Local network, lint, build, deployment and calls for a fleet of canisters."""
+    if context.invoked_subcommand in _NETWORK_COMMANDS:
+        # msgspec takes a while to load, and no other command needs these settings.
+        import msgspec  # noqa: PLC0415
+
+        from icfleet.settings import read_localnet_settings  # noqa: PLC0415
+
+        chosen = msgspec.to_builtins(read_localnet_settings(Path.cwd()))
+        context.default_map = dict.fromkeys(_NETWORK_COMMANDS, chosen)
 
 
 @app.command()

@@ -61,7 +61,7 @@ class NetworkChoice:
         )
         # The executor last: it may own processes, which whoever made it must close.
         # A state must not depend on files that change: tracebacks name the sources that they find.
-        source_roots = (Path.cwd(),) if state is None else ()
+        source_roots = _source_roots(Path.cwd()) if state is None else ()
         executor = make_executor(self.executor, source_roots=source_roots)
         return LocalnetServer(port=self.port, executor=executor, seed=seed, options=options)
 
@@ -148,6 +148,12 @@ def _collect_less() -> None:
     """
     gc.freeze()
     gc.set_threshold(*_COLLECTOR_THRESHOLDS)
+
+
+def _source_roots(project: Path) -> tuple[Path, ...]:
+    """Where modules are imported from, for debuggers: a bundle does not tell."""
+    canisters = project / "canisters"
+    return (*sorted(canisters.glob("*/")), canisters, project)
 
 
 @contextmanager

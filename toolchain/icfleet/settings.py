@@ -1,15 +1,18 @@
-"""The toolchain's own settings: ``[tool.icfleet.up]`` of the pyproject.toml beside dfx.json."""
+"""The toolchain's own settings: tables below ``[tool.icfleet]`` of a project's pyproject.toml."""
 
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import cast
+from typing import TypeVar, cast
 
 import msgspec
 
+from icfleet.option_values import ExecutorName
 from icfleet_router.errors import ProjectError
 
-__all__ = ["UpSettings", "read_up_settings"]
+__all__ = ["LocalnetSettings", "UpSettings", "read_localnet_settings", "read_up_settings"]
+
+Table = TypeVar("Table", bound=msgspec.Struct)
 
 
 class UpSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -23,8 +26,21 @@ class UpSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """Roles beside the scope, such as ``treasury``."""
 
 
+class LocalnetSettings(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
+):
+    """What ``icfleet localnet`` and ``icfleet up`` run unless their options say otherwise."""
+
+    port: int | None = None
+    admin_port: int | None = None
+    subnets: int | None = None
+    profile: str | None = None
+    scale: str | None = None
+    executor: ExecutorName | None = None
+
+
 def read_up_settings(root: Path) -> UpSettings:
-    """Read the table; a missing file or table means that nothing is granted.
+    """Read ``[tool.icfleet.up]``; a missing file or table means that nothing is granted.
 
     Args:
         root: The folder of dfx.json.
@@ -32,6 +48,19 @@ def read_up_settings(root: Path) -> UpSettings:
     Raises:
         ProjectError: If pyproject.toml is no TOML, or the table has a wrong name or type in it.
     """
+    return _read_table(root, "up", UpSettings)
+
+
+def read_localnet_settings(root: Path) -> LocalnetSettings:
+    """Read ``[tool.icfleet.localnet]``; a missing file or table says nothing.
+
+    Raises:
+        ProjectError: If pyproject.toml is no TOML, or the table has a wrong name or type in it.
+    """
+    return _read_table(root, "localnet", LocalnetSettings)
+
+
+def _read_table(root: Path, name: str, kind: type[Table]) -> Table:
     path = root / "pyproject.toml"
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -41,12 +70,12 @@ def read_up_settings(root: Path) -> UpSettings:
         reason = f"not TOML: {error}"
         raise ProjectError(path, reason) from error
     table: object = content
-    for name in ("tool", "icfleet", "up"):
-        table = cast("Mapping[str, object]", table).get(name, {}) if _is_table(table) else table
+    for step in ("tool", "icfleet", name):
+        table = cast("Mapping[str, object]", table).get(step, {}) if _is_table(table) else table
     try:
-        return msgspec.convert(table, UpSettings)
+        return msgspec.convert(table, kind)
     except msgspec.ValidationError as error:
-        reason = f"[tool.icfleet.up]: {error}"
+        reason = f"[tool.icfleet.{name}]: {error}"
         raise ProjectError(path, reason) from error
 
 
