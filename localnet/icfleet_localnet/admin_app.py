@@ -11,8 +11,9 @@
 | ``POST /clock/advance`` | lets time pass, with all that falls due: ``{"seconds": 60}`` |
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from importlib.resources import files
+from typing import Any
 
 import msgspec
 
@@ -62,7 +63,7 @@ class AdminApp:
         report: Callable[[], NetworkReport],
         faults: FaultPlan,
         obey: Callable[[Command], None],
-        advance: Callable[[float], None],
+        advance: Callable[[float], Coroutine[Any, Any, None]],
     ) -> None:
         self._report = report
         self._faults = faults
@@ -70,19 +71,24 @@ class AdminApp:
         self._advance = advance
         self._page = files("icfleet_localnet").joinpath("status_page.html").read_bytes()
 
-    def __call__(self, request: HttpRequest) -> HttpAnswer:
+    def __call__(self, request: HttpRequest) -> HttpAnswer | Coroutine[Any, Any, HttpAnswer]:
         """Answer one HTTP request."""
-        return HttpAnswer(self._answer(request), _HEADERS)
-
-    def _answer(self, request: HttpRequest) -> HttpResponse:
         hosts, origins = request.values(b"host"), request.values(b"origin")
         is_own_page = origins in ([], [b"http://" + host for host in hosts])
         if not is_local_request(hosts, origins) or not is_own_page:
-            return HttpResponse.text(403, "only programs of this computer may call")
+            reason = "only programs of this computer may call"
+            return HttpAnswer(HttpResponse.text(403, reason), _HEADERS)
         try:
-            return self._dispatch(request.method, request.path, request.body)
+            if (request.method, request.path) == ("POST", "/clock/advance"):
+                return self._answer_advance(_parse_seconds(request.body))
+            response = self._dispatch(request.method, request.path, request.body)
         except FaultRuleError as error:
-            return HttpResponse.text(400, str(error))
+            response = HttpResponse.text(400, str(error))
+        return HttpAnswer(response, _HEADERS)
+
+    async def _answer_advance(self, seconds: float) -> HttpAnswer:
+        await self._advance(seconds)
+        return HttpAnswer(_json({}), _HEADERS)
 
     def _dispatch(self, method: str, path: str, body: bytes) -> HttpResponse:
         match method, path.strip("/").split("/"):
@@ -94,9 +100,6 @@ class AdminApp:
                 return self._answer_faults(method, rest, body)
             case "POST", ["commands"]:
                 self._obey(parse_command(body))
-                return _json({})
-            case "POST", ["clock", "advance"]:
-                self._advance(_parse_seconds(body))
                 return _json({})
             case _:
                 return HttpResponse.text(404, f"there is no {method} {path} here")

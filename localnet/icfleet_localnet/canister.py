@@ -12,6 +12,7 @@ from icfleet_localnet.canister_history import History
 from icfleet_localnet.canister_log import CanisterLog, LogLine
 from icfleet_localnet.canister_settings import Settings
 from icfleet_localnet.executor import CanisterInstance
+from icfleet_localnet.figures import HEAP_STEP, Measured, in_heap_steps
 from icfleet_protocol.principal import Principal
 
 __all__ = [
@@ -60,13 +61,20 @@ class QueryStats:
         self.request_payload_bytes_total += request_bytes
         self.response_payload_bytes_total += response_bytes
 
+    def add_measured(self, measured: Measured) -> None:
+        """Count what was counted elsewhere."""
+        self.num_calls_total += measured.queries
+        self.num_instructions_total += measured.instructions
+        self.request_payload_bytes_total += measured.request_bytes
+        self.response_payload_bytes_total += measured.response_bytes
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemoryMetrics:
     """Bytes that a canister takes, by what they hold; the names are those of the interface."""
 
     wasm_memory_size: int
-    """An estimate of the Python heap: a compiled canister has it in its Wasm memory."""
+    """An estimate of the Python heap, in steps: a compiled canister has it in its Wasm memory."""
     stable_memory_size: int
     global_memory_size: int
     wasm_binary_size: int
@@ -116,6 +124,9 @@ class Canister:
     chunks: dict[bytes, bytes] = field(default_factory=dict[bytes, bytes])
     """Uploaded parts of code, by their SHA-256."""
     query_stats: QueryStats = field(default_factory=QueryStats)
+    """Taken over from the subnet's own count when canisters are charged; see ``figures``."""
+    heap_bytes: int = HEAP_STEP
+    """The heap as it counts for fees; see ``figures``."""
     consumed: Counter[CyclesUse] = field(default_factory=Counter["CyclesUse"])
     """Cycles burnt, by what for; ``charge`` counts them."""
     created_ns: int = 0
@@ -137,12 +148,32 @@ class Canister:
         """Cycles burnt since the canister was made."""
         return self.consumed.total()
 
+    def measure(self, queries: QueryStats | None) -> Measured | None:
+        """What is new since the last time, if anything; ``queries`` came in since then."""
+        instance, counts = self.instance, queries or QueryStats()
+        heap_bytes = self.heap_bytes if instance is None else in_heap_steps(instance.heap_bytes)
+        if heap_bytes == self.heap_bytes and queries is None:
+            return None
+        return Measured(
+            self.id.raw,
+            heap_bytes,
+            counts.num_calls_total,
+            counts.num_instructions_total,
+            counts.request_payload_bytes_total,
+            counts.response_payload_bytes_total,
+        )
+
+    def take_over(self, measured: Measured) -> None:
+        """Go by new figures from now on."""
+        self.heap_bytes = measured.heap_bytes
+        self.query_stats.add_measured(measured)
+
     @property
     def memory(self) -> MemoryMetrics:
         """Bytes it takes."""
         instance, module = self.instance, self.module
         return MemoryMetrics(
-            wasm_memory_size=0 if instance is None else instance.heap_bytes,
+            wasm_memory_size=0 if instance is None else self.heap_bytes,
             stable_memory_size=0 if instance is None else instance.stable_bytes,
             global_memory_size=0,
             wasm_binary_size=0 if module is None else module.uploaded_size,

@@ -65,6 +65,10 @@ class History:
         self.total += 1
         self.recent.append(change)
 
+    def forget(self) -> None:
+        """Keep of all changes only how many there were."""
+        self.recent.clear()
+
     def newest(self, count: int) -> list[Change]:
         """The last ``count`` changes, or as many as are kept, the oldest first."""
         return list(self.recent)[-count:] if count else []

@@ -5,6 +5,8 @@ Kept up to date canister by canister, so that a round costs nothing for those th
 Source: IC interface specification, "The system state tree".
 """
 
+from dataclasses import dataclass
+
 from icfleet_localnet.canister import Canister
 from icfleet_localnet.certification import SubnetMetrics
 from icfleet_localnet.state_tree import EMPTY_FOREST, Forest, forest_of
@@ -15,14 +17,22 @@ from icfleet_protocol.principal import Principal
 __all__ = ["CertifiedCanisters"]
 
 
+@dataclass(frozen=True, slots=True)
+class _Share:
+    """What was counted of a canister; one that is made anew under its id is another."""
+
+    canister: Canister
+    memory_bytes: int
+    consumed: int
+
+
 class CertifiedCanisters:
     """The canisters' part of a subnet's certified state."""
 
     def __init__(self) -> None:
         self.forest: Forest = EMPTY_FOREST
-        self._memory: dict[Principal, int] = {}
+        self._shares: dict[Principal, _Share] = {}
         self._memory_total = 0
-        self._consumed: dict[Principal, int] = {}
         self._consumed_total = 0
 
     def show(self, canister: Canister) -> None:
@@ -34,24 +44,32 @@ class CertifiedCanisters:
         """Renew a canister's share of the subnet's figures; its memory need not be asked twice."""
         memory = canister.memory.total if memory_bytes is None else memory_bytes
         consumed = canister.consumed_cycles
-        self._memory_total += memory - self._memory.get(canister.id, 0)
-        self._memory[canister.id] = memory
-        self._consumed_total += consumed - self._consumed.get(canister.id, 0)
-        self._consumed[canister.id] = consumed
+        before = self._shares.get(canister.id)
+        if before is not None and before.canister is not canister:
+            self._release(canister.id)
+            before = None
+        self._shares[canister.id] = _Share(canister, memory, consumed)
+        self._memory_total += memory - (0 if before is None else before.memory_bytes)
+        self._consumed_total += consumed - (0 if before is None else before.consumed)
 
     def drop(self, canister: Principal) -> None:
         """Forget a deleted canister; what it consumed stays consumed."""
         self.forest = self.forest.drop(canister.raw)
-        self._memory_total -= self._memory.pop(canister, 0)
+        self._release(canister)
 
     def metrics(self, updates: int) -> SubnetMetrics:
         """The subnet's figures; ``updates`` is the number of update-type messages executed."""
         return SubnetMetrics(
-            canisters=len(self._memory),
+            canisters=len(self._shares),
             state_bytes=self._memory_total,
             cycles_consumed=self._consumed_total,
             updates=updates,
         )
+
+    def _release(self, canister: Principal) -> None:
+        share = self._shares.pop(canister, None)
+        if share is not None:
+            self._memory_total -= share.memory_bytes
 
 
 def _canister_tree(canister: Canister) -> Forest:

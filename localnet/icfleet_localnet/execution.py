@@ -81,9 +81,13 @@ __all__ = [
     "log_trap",
     "outcome_answer",
     "record_log",
+    "report_prints",
 ]
 
 _S = 1_000_000_000
+
+_PRINTS_REPORTED_MAX = 100
+"""Lines of one message that go to the process's log; a canister could fill the disk with it."""
 
 _log = EventLog(__name__)
 
@@ -149,11 +153,6 @@ class Execution:
         """Those that executed something in the last round."""
         return self._spent.keys()
 
-    @property
-    def cycles_under_way(self) -> int:
-        """Cycles of calls that wait or run on this subnet, not taken or given back yet."""
-        return self._queue.cycles + sum(each.cycles_available for each in self._contexts.values())
-
     def has_messages(self, canister: Principal) -> bool:
         """Whether something waits for a canister to execute it."""
         return self._queue.has_messages(canister)
@@ -180,15 +179,6 @@ class Execution:
                 return executed
             self._execute_next(canister, now_ns)
         return ROUND_MESSAGES_MAX
-
-    def step(self, now_ns: int) -> None:
-        """Execute the next message, whatever this round's limits."""
-        canister = self._queue.next_canister()
-        if canister is None:
-            self._queue.wake()
-            canister = self._queue.next_canister()
-        assert canister is not None, "nothing waits"
-        self._execute_next(canister, now_ns)
 
     def _next_canister(self) -> Principal | None:
         if self._threads is not None:
@@ -306,6 +296,9 @@ class Execution:
         canister = self._canisters[canister_id]
         if self._charging.can_execute(canister, UPDATE_INSTRUCTIONS_MAX):
             for timer in instance.take_due_timers(now_ns):
+                # What the one before has spent may leave too little; the rest stays due then.
+                if not self._charging.can_execute(canister, UPDATE_INSTRUCTIONS_MAX):
+                    break
                 self._execute_task(canister, instance, TimerFired(timer), now_ns)
         canister.next_timer_ns = instance.next_timer_ns
         self._on_change(canister_id)
@@ -532,10 +525,19 @@ def record_log(canister: Canister, outcome: Outcome, now_ns: int) -> None:
     """Keep what a message printed, and why it trapped."""
     for text in outcome.prints:
         canister.log.append(LogLine(now_ns, text))
-        _log.info("canister printed", canister=str(canister.id), text=text)
+    report_prints(canister, outcome, "canister printed")
     if outcome.trap is not None:
         detail = outcome.trap.traceback or outcome.trap.message
         canister.log.append(LogLine(now_ns, f"[TRAP]: {detail}"))
+
+
+def report_prints(canister: Canister, outcome: Outcome, event: str) -> None:
+    """Show the developer what a message printed, or the beginning of much."""
+    for text in outcome.prints[:_PRINTS_REPORTED_MAX]:
+        _log.info(event, canister=str(canister.id), text=text)
+    more = len(outcome.prints) - _PRINTS_REPORTED_MAX
+    if more > 0:
+        _log.info(event, canister=str(canister.id), text=f"... and {more} more lines")
 
 
 def _is_expired(origin: FromUser, now_ns: int) -> bool:

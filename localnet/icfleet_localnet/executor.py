@@ -183,7 +183,10 @@ class CanisterInstance(Protocol):
         ...
 
     def take_due_timers(self, now_ns: int) -> Sequence[int]:
-        """Return timers whose deadline has passed; drop one-shots, re-arm intervals from now."""
+        """Return timers whose deadline has passed; re-arm intervals from now.
+
+        A one-shot that is not executed afterwards stays due, and is returned again.
+        """
         ...
 
     def drop_continuation(self, continuation: int) -> None:

@@ -18,12 +18,12 @@ from icfleet_localnet.http_interface import HttpInterface, Request, Wait
 from icfleet_localnet.http_message import Header, HttpAnswer, HttpRequest
 from icfleet_localnet.http_response import HttpResponse
 from icfleet_localnet.local_origin import is_local_request
-from icfleet_localnet.modelled_time import ModelledTime
+from icfleet_localnet.modelled_time import FindOld, ModelledTime
 from icfleet_localnet.profiles import FAST, Profile
 from icfleet_localnet.rejects import Reject
 from icfleet_localnet.round_driver import RoundDriver
 from icfleet_localnet.routes import Action
-from icfleet_localnet.stale_states import OldState, StaleStates
+from icfleet_localnet.stale_states import StaleStates
 from icfleet_localnet.tampering import tamper
 from icfleet_localnet.thread_model import HostLag
 from icfleet_localnet.traffic import Kind, Traffic
@@ -99,7 +99,7 @@ class HttpApp:
         if timing.profile.capacity is not None:
             self._model = ModelledTime(timing.profile, interface, clock, timing.random, self._pause)
         self._stopping = asyncio.Event()
-        self._repeats: set[asyncio.TimerHandle] = set()
+        self._timers: set[asyncio.TimerHandle] = set()
 
     def __call__(self, request: HttpRequest) -> HttpAnswer | Coroutine[Any, Any, HttpAnswer | None]:
         """Answer one HTTP request."""
@@ -124,7 +124,7 @@ class HttpApp:
         """Let nobody wait any longer: calls are answered with 202, what is delayed is dropped."""
         self._stopping.set()
         self._driver.release_all()
-        for timer in self._repeats:
+        for timer in self._timers:
             timer.cancel()
 
     def _respond(self, request: HttpRequest) -> _Response:
@@ -159,7 +159,7 @@ class HttpApp:
         facts = _facts(received)
         decision = self._faults.decide(facts, now_ns)
         if not decision.rules:
-            return self._execute(received, None)
+            return self._execute(received, _nothing_old)
         _log.debug(
             "a fault struck",
             rules=decision.rules,
@@ -174,9 +174,10 @@ class HttpApp:
             received,
         )
 
-    def _execute(self, request: Request, old: OldState | None) -> _Response:
+    def _execute(self, request: Request, find_old: FindOld) -> _Response:
         if self._model is not None:
-            return self._execute_modelled(self._model, request, old)
+            return self._execute_modelled(self._model, request, find_old)
+        old = find_old()
         if old is not None:
             return self._interface.query(request, old=old)[0]
         answer = self._interface.answer(request)
@@ -185,15 +186,13 @@ class HttpApp:
         return answer if isinstance(answer, HttpResponse) else self._await_call(answer)
 
     async def _execute_modelled(
-        self, model: ModelledTime, request: Request, old: OldState | None
+        self, model: ModelledTime, request: Request, find_old: FindOld
     ) -> HttpResponse:
         match request.route.action:
             case "query":
-                return await model.answer_query(request, old)
+                return await model.answer_query(request, find_old)
             case "call":
-                return await model.answer_call(
-                    lambda: self._interface.answer(request), self._await_call
-                )
+                return await model.answer_call(request, self._await_call, self._later)
             case "read_state":
                 return await model.answer_read(request)
 
@@ -202,10 +201,10 @@ class HttpApp:
         received = self._interface.receive(request.path, request.body, now_ns=self._clock.now_ns())
         if isinstance(received, HttpResponse):
             return received
-        old = None
-        if decision.staleness is not None:
-            old = self._stale.find(received.route.target, decision.staleness)
-        return self._execute(received, old)
+        staleness = decision.staleness
+        if staleness is None:
+            return self._execute(received, _nothing_old)
+        return self._execute(received, lambda: self._stale.find(received.route.target, staleness))
 
     def _arrive_again(self, request: HttpRequest) -> None:
         """Let the same bytes arrive once more; nobody waits for that answer."""
@@ -221,7 +220,7 @@ class HttpApp:
     ) -> HttpResponse | None:
         """Answer a request that something happens to."""
         for delay_s in decision.duplicate_delays_s:
-            self._repeat(arrive_again, decision.request_delay_s + delay_s)
+            self._later(arrive_again, decision.request_delay_s + delay_s)
         if not await self._pause(decision.request_delay_s) or decision.is_request_lost:
             return None
         response = await _awaited(self._refuse(decision, received) or arrive())
@@ -246,13 +245,15 @@ class HttpApp:
         is_done = await self._driver.await_answer(wait, timeout_s=self._call_wait_s)
         return self._interface.finished(wait) if is_done else wait.timeout
 
-    def _repeat(self, arrive_again: Callable[[], None], delay_s: float) -> None:
-        def arrive() -> None:
-            self._repeats.discard(timer)
-            arrive_again()
+    def _later(self, work: Callable[[], object], delay_s: float) -> None:
+        """Do something in a while, unless the network stops before."""
 
-        timer = asyncio.get_running_loop().call_later(delay_s, arrive)
-        self._repeats.add(timer)
+        def do_it() -> None:
+            self._timers.discard(timer)
+            work()
+
+        timer = asyncio.get_running_loop().call_later(delay_s, do_it)
+        self._timers.add(timer)
 
     async def _pause(self, delay_s: float) -> bool:
         """Wait; false if the network stops meanwhile."""
@@ -261,6 +262,10 @@ class HttpApp:
                 async with asyncio.timeout(delay_s):
                     await self._stopping.wait()
         return not self._stopping.is_set()
+
+
+def _nothing_old() -> None:
+    """No node lags behind."""
 
 
 async def _awaited(response: _Response) -> HttpResponse | None:

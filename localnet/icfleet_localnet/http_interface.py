@@ -57,6 +57,11 @@ class Request:
     """Bytes of the body."""
 
     @property
+    def is_awaited(self) -> bool:
+        """Whether an update's answer is waited for: from call v3 on."""
+        return self.route.version != "v2"
+
+    @property
     def call(self) -> CallContent | None:
         """The query or update, unless it is a ``read_state``."""
         content = self.envelope.content
@@ -89,7 +94,8 @@ class HttpInterface:
     def __init__(self, network: Network, recorder: Recorder | None = None) -> None:
         self.network = network
         self._recorder = recorder
-        self._data_certificates: dict[Principal, tuple[int, bytes]] = {}
+        self._data_certificates: dict[Principal, tuple[int, dict[Principal, bytes]]] = {}
+        """By subnet: the height of its state, and what was made of it."""
 
     def status(self) -> HttpResponse:
         """``GET /api/v2/status``."""
@@ -143,8 +149,8 @@ class HttpInterface:
                 return self._read_state(request, content)
             case "query", CallContent():
                 return self.query(request)[0]
-            case "call", CallContent(request_type="call"):
-                return _check_effective(request.route, content) or self._call(request, content)
+            case "call", CallContent():
+                return self.check_call(request) or self.submit_call(request)
             case _:
                 return _wrong_type(request)
 
@@ -178,20 +184,23 @@ class HttpInterface:
 
     def data_certificate(self, subnet: Subnet, canister: Principal) -> bytes:
         """What a query hands out as proof of its canister's certified data, made once a round."""
-        known = self._data_certificates.get(canister)
-        if known is not None and known[0] == subnet.height:
-            return known[1]
+        height, known = self._data_certificates.get(subnet.id) or (-1, dict[Principal, bytes]())
+        if height != subnet.height:
+            known = {}
+            self._data_certificates[subnet.id] = subnet.height, known
+        if canister in known:
+            return known[canister]
         path: Path = (b"canister", canister.raw, b"certified_data")
         made = self.network.certificate(subnet, [path])
         if canister in subnet.canisters:
-            self._data_certificates[canister] = subnet.height, made
+            known[canister] = made
         return made
 
     def refuse(self, request: Request, reject: Reject) -> HttpResponse:
         """Let one node reject a request without executing it."""
         if request.route.action == "query":
             return self._sign_answer(request, reject, request.subnet.time_ns)
-        return _uncertified(reject, is_synchronous=request.route.version != "v2")
+        return _uncertified(reject, is_synchronous=request.is_awaited)
 
     def finished(self, wait: Wait) -> HttpResponse:
         """The answer to a call that has its final status."""
@@ -205,26 +214,34 @@ class HttpInterface:
             return self.network.subnet_by_id(route.target)
         return self.network.subnet_of(route.target)
 
-    def _call(self, request: Request, call: CallContent) -> HttpResponse | Wait:
+    def check_call(self, request: Request) -> HttpResponse | None:
+        """Why one node refuses an update at once, if it does; nothing of it is certified."""
+        call, subnet = request.call, request.subnet
+        if call is None or call.request_type != "call":
+            return _wrong_type(request)
         if request.size > _INGRESS_SIZE_MAX:
             return _too_large(request.size)
-        subnet, name = request.subnet, request.envelope.request_id
-        is_synchronous = request.route.version != "v2"
-        accepted = HttpResponse(202, b"")
-        wait = Wait.for_request(request, accepted)
-        if name in subnet.history:
-            if not is_synchronous:
-                return accepted
-            return self.finished(wait) if subnet.history.is_terminal(name) else wait
+        mismatch = _check_effective(request.route, call)
+        if mismatch is not None or request.envelope.request_id in subnet.history:
+            return mismatch
         if subnet.is_halted:
             return HttpResponse.text(503, "The subnet is halted: it takes no messages now.")
         reject = subnet.check_ingress(call)
-        if reject is not None:
-            return _uncertified(reject, is_synchronous=is_synchronous)
-        if self._recorder is not None:
-            self._recorder.submitted(subnet, call, name)
-        subnet.submit(call, name)
-        return wait if is_synchronous else accepted
+        return None if reject is None else _uncertified(reject, is_synchronous=request.is_awaited)
+
+    def submit_call(self, request: Request) -> HttpResponse | Wait:
+        """Hand an update that was checked to its subnet; a repeated one is not executed again."""
+        call, subnet, name = request.call, request.subnet, request.envelope.request_id
+        assert call is not None, "the request was checked"
+        accepted = HttpResponse(202, b"")
+        wait = Wait.for_request(request, accepted)
+        if name not in subnet.history:
+            if self._recorder is not None:
+                self._recorder.submitted(subnet, call, name)
+            subnet.submit(call, name)
+        elif request.is_awaited and subnet.history.is_terminal(name):
+            return self.finished(wait)
+        return wait if request.is_awaited else accepted
 
     def _sign_answer(
         self, request: Request, answer: Answer, time_ns: int, node: int = 0

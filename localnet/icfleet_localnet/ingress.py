@@ -16,7 +16,7 @@ __all__ = ["IngressHistory", "IngressStatus", "Processing", "Received", "Replied
 
 _BUCKET_NS = 10 * 1_000_000_000
 _KEEP_NS = 5 * 60 * 1_000_000_000
-"""How long a result stays readable after the request's expiry."""
+"""How long a result stays readable after the request's expiry, and after it was there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +44,7 @@ class _Entry:
     sender: Principal
     receiver: Principal
     status: IngressStatus
+    expiry_ns: int
 
 
 class IngressHistory:
@@ -52,6 +53,9 @@ class IngressHistory:
     def __init__(self) -> None:
         self._entries: dict[RequestId, _Entry] = {}
         self._buckets: dict[int, list[RequestId]] = {}
+        """Requests with a final answer, by when to forget them."""
+        self._ended: list[RequestId] = []
+        """Those that got it since the last time anything was forgotten."""
         self._forest = Forest()
         self._uncertified: dict[RequestId, None] = {}
 
@@ -80,16 +84,18 @@ class IngressHistory:
     ) -> None:
         """Start to remember a request as received."""
         assert request not in self._entries, request.hex()
-        self._entries[request] = _Entry(sender, receiver, Received())
-        self._buckets.setdefault((expiry_ns + _KEEP_NS) // _BUCKET_NS, []).append(request)
+        self._entries[request] = _Entry(sender, receiver, Received(), expiry_ns)
         self._uncertified[request] = None
 
     def update(self, request: RequestId, status: IngressStatus) -> None:
         """Note a request's progress; a forgotten one is left alone."""
         entry = self._entries.get(request)
-        if entry is not None:
-            entry.status = status
-            self._uncertified[request] = None
+        if entry is None:
+            return
+        if _is_final(status) and not _is_final(entry.status):
+            self._ended.append(request)
+        entry.status = status
+        self._uncertified[request] = None
 
     def status(self, request: RequestId) -> IngressStatus | None:
         """What became of a request, or ``None`` if it is not known."""
@@ -98,7 +104,7 @@ class IngressHistory:
 
     def is_terminal(self, request: RequestId) -> bool:
         """Whether a request has its final answer."""
-        return isinstance(self.status(request), Replied | Reject)
+        return _is_final(self.status(request))
 
     def origin(self, request: RequestId) -> tuple[Principal, Principal] | None:
         """Who made a request and to which canister, or ``None`` if it is not known."""
@@ -106,7 +112,14 @@ class IngressHistory:
         return None if entry is None else (entry.sender, entry.receiver)
 
     def forget_expired(self, now_ns: int) -> None:
-        """Drop what nobody can ask for or repeat any more."""
+        """Drop what nobody can ask for or repeat any more.
+
+        A request without a final answer stays, however long it takes: somebody may wait for it.
+        """
+        for request in self._ended:
+            forget_ns = max(self._entries[request].expiry_ns, now_ns) + _KEEP_NS
+            self._buckets.setdefault(forget_ns // _BUCKET_NS, []).append(request)
+        self._ended.clear()
         for request in self._expired(now_ns):
             del self._entries[request]
             self._forest = self._forest.drop(request)
@@ -116,6 +129,10 @@ class IngressHistory:
             if bucket >= now_ns // _BUCKET_NS:
                 return
             yield from self._buckets.pop(bucket)
+
+
+def _is_final(status: IngressStatus | None) -> bool:
+    return isinstance(status, Replied | Reject)
 
 
 def _status_tree(status: IngressStatus) -> Forest:

@@ -1,7 +1,8 @@
 """What was put into a network, in order: enough to compute its whole state again.
 
 The network's core is deterministic, so its inputs are its state: the messages users submitted, the
-times of the rounds that executed something, and the commands of its operator. Each entry is a frame
+times of the rounds that executed something with what was measured for them (see ``figures``), and
+the commands of its operator. Each entry is a frame
 of length, checksums and content. A frame that a crash cut off ends the journal; damage before the
 end is an error. The length has a checksum of its own: without it, damage to a length in the middle
 could not be told from the end.
@@ -20,6 +21,7 @@ import msgspec
 
 from icfleet_localnet.errors import StateDirectoryError
 from icfleet_localnet.fault_rules import Command
+from icfleet_localnet.figures import Measured
 
 __all__ = ["Commanded", "Digest", "Entry", "Round", "Submitted", "decode_entries", "encode_entry"]
 
@@ -48,6 +50,8 @@ class Round(msgspec.Struct, frozen=True, tag="round", array_like=True):
     """Of each subnet, before the round: random numbers follow it, and idle rounds are missing."""
     times_ns: tuple[int, ...]
     """Of each subnet, before the round; canisters are charged by it."""
+    measured: tuple[Measured, ...] = ()
+    """What subnets that charge their canisters in this round go by."""
 
 
 class Commanded(msgspec.Struct, frozen=True, tag="commanded", array_like=True):
@@ -60,6 +64,8 @@ class Digest(msgspec.Struct, frozen=True, tag="digest", array_like=True):
     """What the canisters had and had answered, as a hash: to see that a replay is true."""
 
     state: bytes
+    canisters: tuple[tuple[bytes, int], ...] = ()
+    """A checksum for each canister, to tell which one differs."""
 
 
 Entry = Submitted | Round | Commanded | Digest

@@ -17,6 +17,7 @@ __all__ = ["check_loopback", "is_local_request", "is_loopback", "listen"]
 
 _BACKLOG = 1024
 _URL_SIZE_MAX = 300
+_NO_HOST = frozenset(b"@/?#\\")
 
 
 def check_loopback(host: str) -> None:
@@ -44,7 +45,8 @@ def is_local_request(hosts: Iterable[bytes], origins: Iterable[bytes]) -> bool:
         hosts: Values of the ``Host`` header; exactly one is right.
         origins: Values of the ``Origin`` header, if a page sends any.
     """
-    named = [b"http://" + host for host in hosts]
+    # A URL's parser would take "evil.example@localhost" for a user at this computer.
+    named = [b"http://" + host for host in hosts if not _NO_HOST.intersection(host)]
     return len(named) == 1 and all(
         _is_local_url(url.decode("ascii", "replace")) for url in (*named, *origins)
     )

@@ -63,15 +63,6 @@ class MessageQueue:
         """The canisters that have messages and do not rest, in the order of their turns."""
         return iter(self._ready)
 
-    @property
-    def cycles(self) -> int:
-        """Cycles that go along with the calls and answers that wait."""
-        return sum(
-            message.cycles if isinstance(message, QueuedCall) else message.refund
-            for line in self._lines.values()
-            for message in line.messages
-        )
-
     def next_canister(self) -> Principal | None:
         """Whose turn is next."""
         if not self._ready:

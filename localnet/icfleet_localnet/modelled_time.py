@@ -19,6 +19,10 @@ __all__ = ["ModelledTime"]
 Pause = Callable[[float], Awaitable[bool]]
 """Waits so many seconds; false if the network stops meanwhile."""
 AwaitCall = Callable[[Wait], Awaitable[HttpResponse]]
+FindOld = Callable[[], OldState | None]
+"""Asked when a query executes: an old state may be gone by the time it has travelled."""
+Later = Callable[[Callable[[], object], float], None]
+"""Does something in so many seconds, unless the network stops before."""
 
 
 class ModelledTime:
@@ -52,7 +56,7 @@ class ModelledTime:
         self._threads: dict[Principal, QueryThreads] = {}
         self.lag = HostLag()
 
-    async def answer_query(self, request: Request, old: OldState | None) -> HttpResponse:
+    async def answer_query(self, request: Request, find_old: FindOld) -> HttpResponse:
         """Let a query travel, wait for a thread of its node, execute and travel back."""
         network_s = self._profile.draw_network_s(self._random)
         await self._pause(network_s / 2)
@@ -65,19 +69,28 @@ class ModelledTime:
         except OverloadedError as error:
             await self._pause(network_s / 2)
             return HttpResponse.text(error.http_status, error.text)
-        response, instructions = self._interface.query(request, node=node, old=old)
+        response, instructions = self._interface.query(request, node=node, old=find_old())
         admission = threads.admit(arrival_s, request.route.target, instructions, node=node)
         self.lag.record(modelled_finish_s=admission.finish_s, real_finish_s=self._now_s())
         await self._pause(admission.finish_s - self._now_s() + network_s / 2)
         return response
 
     async def answer_call(
-        self, arrive: Callable[[], HttpResponse | Wait], await_call: AwaitCall
+        self, request: Request, await_call: AwaitCall, later: Later
     ) -> HttpResponse:
-        """Let an update travel, wait for a block, execute, be certified and travel back."""
+        """Let an update travel, wait for a block, execute, be certified and travel back.
+
+        One node checks it when it arrives, and answers an asynchronous one at once.
+        """
         delays = self._profile.draw_update(self._random)
-        await self._pause(delays.network_s / 2 + delays.consensus_s)
-        answer = arrive()
+        await self._pause(delays.network_s / 2)
+        answer: HttpResponse | Wait | None = self._interface.check_call(request)
+        if answer is None and not request.is_awaited:
+            later(lambda: self._interface.submit_call(request), delays.consensus_s)
+            answer = HttpResponse(202, b"")
+        elif answer is None:
+            await self._pause(delays.consensus_s)
+            answer = self._interface.submit_call(request)
         if isinstance(answer, Wait):
             answer = await await_call(answer)
             await self._pause(delays.certification_s)

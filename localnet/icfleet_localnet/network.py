@@ -7,7 +7,7 @@ keep the order of the messages between two subnets.
 """
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import count
 from random import Random
@@ -24,7 +24,7 @@ from icfleet_localnet.thread_model import UpdateThreads
 from icfleet_localnet.topology import Topology
 from icfleet_protocol.principal import MANAGEMENT_CANISTER, Principal
 
-__all__ = ["CrossSubnetDelay", "Network"]
+__all__ = ["Network"]
 
 _S = 1_000_000_000
 _ROUND_IDLE_NS = 1 * _S
@@ -36,13 +36,9 @@ _ROUND_NS = _S // 1000
 _DELEGATION_AGE_MAX_NS = 600 * _S
 """Clients remember a delegation they have verified, so it is not made anew each round."""
 
-CrossSubnetDelay = Callable[[Principal, Principal], int]
-"""Nanoseconds from a subnet to another, drawn for each message."""
-
 
 @dataclass(frozen=True, slots=True, order=True)
 class _InTransit:
-    due_ns: int
     number: int
     height: int
     """The round of the destination in which it may be executed at the earliest."""
@@ -58,8 +54,6 @@ class Network:
         seed: Fixes all keys.
         now_ns: Time of the first state, in nanoseconds since 1970.
         topology: Subnets and nodes.
-        cross_subnet_delay_ns: How long a message from one subnet to another is under way, at
-            least; it is executed in the first round after that. A number, or what draws one.
         fees: What things cost on application subnets. All is free on system subnets.
         profile: How many rounds messages between subnets take, and how much a subnet executes.
         order: Shuffles in which order canisters are served, and so makes a simulation of one of the
@@ -73,7 +67,6 @@ class Network:
         seed: bytes,
         now_ns: int,
         topology: Topology | None = None,
-        cross_subnet_delay_ns: int | CrossSubnetDelay = 0,
         fees: FeeSchedule = APPLICATION_FEES,
         profile: Profile = FAST,
         order: Random | None = None,
@@ -99,14 +92,13 @@ class Network:
             )
             for subnet_seed, key, record in zip(seeds, keys, records, strict=True)
         )
-        self.cross_subnet_delay_ns = cross_subnet_delay_ns
         self._profile = profile
         self._random = Random(_subnet_seed(seed, -1))  # noqa: S311 - a simulation is to repeat itself
         self._by_id = {subnet.id: subnet for subnet in self.subnets}
         self._now_ns = now_ns
         self._in_transit: list[_InTransit] = []
-        self._last_sent: dict[tuple[Principal, Principal], tuple[int, int]] = {}
-        """When the last message of each stream arrives: none overtakes it."""
+        self._last_sent: dict[tuple[Principal, Principal], int] = {}
+        """In which round the last message of each stream arrives: none overtakes it."""
         self._numbers = count()
         self._delegations: dict[tuple[Principal, RangeLayout], tuple[int, bytes]] = {}
 
@@ -136,7 +128,7 @@ class Network:
     @property
     def has_work(self) -> bool:
         """Whether a round would execute something that already waits."""
-        awaited = self._arrived_at()
+        awaited = self._awaiting()
         return any(
             subnet.has_work or subnet.id in awaited
             for subnet in self.subnets
@@ -145,27 +137,27 @@ class Network:
 
     @property
     def next_event_ns(self) -> int | None:
-        """When the next timer or heartbeat is due, or a message between subnets arrives."""
+        """When the next timer or heartbeat is due; now, if a message between subnets arrives."""
         running = [subnet for subnet in self.subnets if not subnet.is_halted]
         events = [subnet.next_event_ns for subnet in running]
-        ids = {subnet.id for subnet in running}
-        arrivals = [each.due_ns for each in self._in_transit if each.destination in ids]
-        return min((due for due in (*events, *arrivals) if due is not None), default=None)
+        if not self._awaiting().isdisjoint(subnet.id for subnet in running):
+            events.append(self._now_ns)
+        return min((due for due in events if due is not None), default=None)
 
     def run_round(self, now_ns: int) -> list[RoundReport]:
         """Deliver what has arrived, and let every subnet that has something to do make a round."""
         self._now_ns = now_ns
-        awaited = self._arrived_at()
+        awaited = self._awaiting()
         due = [
             subnet
             for subnet in self.subnets
             if not subnet.is_halted and (subnet.id in awaited or _is_round_due(subnet, now_ns))
         ]
-        self._deliver(now_ns)
+        self._deliver()
         reports = [subnet.run_round(now_ns) for subnet in due]
         for subnet in self.subnets:
             for message in subnet.take_outgoing():
-                self._dispatch(subnet, message, now_ns)
+                self._dispatch(subnet, message)
         return reports
 
     def advance(self, now_ns: int) -> list[RoundReport]:
@@ -205,12 +197,12 @@ class Network:
         self._delegations[subnet.id, layout] = now_ns, made
         return made
 
-    def _arrived_at(self) -> set[Principal]:
-        """The subnets for which messages have arrived, or will when they have made some rounds."""
-        return {each.destination for each in self._in_transit if each.due_ns <= self._now_ns}
+    def _awaiting(self) -> set[Principal]:
+        """The subnets for which messages arrive when they have made some rounds."""
+        return {each.destination for each in self._in_transit}
 
-    def _deliver(self, now_ns: int) -> None:
-        arrived = [each for each in self._in_transit if self._has_arrived(each, now_ns)]
+    def _deliver(self) -> None:
+        arrived = [each for each in self._in_transit if self._has_arrived(each)]
         if not arrived:
             return
         numbers = {each.number for each in arrived}
@@ -218,29 +210,22 @@ class Network:
         for parcel in sorted(arrived):
             self._by_id[parcel.destination].receive(parcel.message)
 
-    def _has_arrived(self, parcel: _InTransit, now_ns: int) -> bool:
+    def _has_arrived(self, parcel: _InTransit) -> bool:
         destination = self._by_id[parcel.destination]
         # The coming round is the one after that of the present height.
-        is_here = parcel.due_ns <= now_ns and parcel.height <= destination.height + 1
-        return is_here and not destination.is_halted
+        return parcel.height <= destination.height + 1 and not destination.is_halted
 
-    def _dispatch(self, source: Subnet, message: CrossSubnetMessage, now_ns: int) -> None:
+    def _dispatch(self, source: Subnet, message: CrossSubnetMessage) -> None:
         destination = self._destination(source, message)
         if destination is None:
             assert isinstance(message, QueuedCall), "an answer goes where its call came from"
             source.refuse(message, no_such_canister(message.callee))
             return
-        delay = self.cross_subnet_delay_ns
-        delay_ns = delay if isinstance(delay, int) else delay(source.id, destination.id)
         rounds = self._profile.draw_cross_subnet_rounds(self._random)
         stream = source.id, destination.id
-        last_ns, last_height = self._last_sent.get(stream, (0, 0))
-        due_ns = max(now_ns + delay_ns, last_ns)
-        height = max(destination.height + rounds, last_height)
-        self._last_sent[stream] = due_ns, height
-        self._in_transit.append(
-            _InTransit(due_ns, next(self._numbers), height, destination.id, message)
-        )
+        height = max(destination.height + rounds, self._last_sent.get(stream, 0))
+        self._last_sent[stream] = height
+        self._in_transit.append(_InTransit(next(self._numbers), height, destination.id, message))
 
     def _destination(self, source: Subnet, message: CrossSubnetMessage) -> Subnet | None:
         if isinstance(message, QueuedResponse):

@@ -13,13 +13,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from icfleet_localnet.call_context import Answer
-from icfleet_localnet.canister import Canister
+from icfleet_localnet.canister import Canister, QueryStats
 from icfleet_localnet.charging import Charging, frozen_query
 from icfleet_localnet.event_log import EventLog
 from icfleet_localnet.execution import (
     available_instance,
     execute_safely,
     outcome_answer,
+    report_prints,
 )
 from icfleet_localnet.executor import (
     CanisterInstance,
@@ -94,6 +95,7 @@ def answer_query(
     *,
     time_ns: int,
     data_certificate: bytes | None,
+    counts: dict[Principal, QueryStats] | None = None,
 ) -> QueryResult:
     """Run a query, and whatever it calls.
 
@@ -104,8 +106,9 @@ def answer_query(
         time_ns: Of the last round.
         data_certificate: What the queried canister's ``ic.data_certificate`` answers. Those that
             it calls get none.
+        counts: Where each query that was executed is counted.
     """
-    run = _QueryRun(canisters, charging, time_ns)
+    run = _QueryRun(canisters, charging, time_ns, {} if counts is None else counts)
     try:
         answer = run.answer(query, data_certificate)
     finally:
@@ -147,11 +150,16 @@ class _QueryRun:
     """One query with all its calls."""
 
     def __init__(
-        self, canisters: Mapping[Principal, Canister], charging: Charging, time_ns: int
+        self,
+        canisters: Mapping[Principal, Canister],
+        charging: Charging,
+        time_ns: int,
+        counts: dict[Principal, QueryStats],
     ) -> None:
         self._canisters = canisters
         self._charging = charging
         self._time_ns = time_ns
+        self._counts = counts
         self._instructions_left = QUERY_INSTRUCTIONS_MAX
         self.instructions = 0
         """Executed so far."""
@@ -208,7 +216,7 @@ class _QueryRun:
         message = Query(query.method, query.arg)
         outcome = self._execute(frame, message, data_certificate)
         reply = outcome.reply or b""
-        canister.query_stats.add(
+        self._counts.setdefault(canister.id, QueryStats()).add(
             instructions=outcome.instructions,
             request_bytes=len(query.arg),
             response_bytes=len(reply),
@@ -278,8 +286,7 @@ def _find_query(
 
 def _report_prints(canister: Canister, outcome: Outcome) -> None:
     """Show the developer what a query printed: the canister's own log has updates' prints only."""
-    for text in outcome.prints:
-        _log.info("a query printed", canister=str(canister.id), text=text)
+    report_prints(canister, outcome, "a query printed")
 
 
 def _no_response(canister: Principal) -> Reject:

@@ -4,13 +4,16 @@ Source of the method: state-machine replication; the inputs in order are the sta
 """
 
 import hashlib
-from collections.abc import Callable, Iterable
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from icfleet_localnet.canister import Canister
 from icfleet_localnet.clock import NetworkClock
 from icfleet_localnet.commands import obey
 from icfleet_localnet.errors import StateDirectoryError
 from icfleet_localnet.fault_rules import Command
+from icfleet_localnet.figures import Measured
 from icfleet_localnet.ingress import Replied
 from icfleet_localnet.journal import Commanded, Digest, Entry, Round, Submitted
 from icfleet_localnet.network import Network
@@ -18,7 +21,7 @@ from icfleet_localnet.rejects import Reject
 from icfleet_localnet.state_directory import StateDirectory
 from icfleet_localnet.subnet import RoundReport, Subnet
 from icfleet_protocol.envelope import CallContent
-from icfleet_protocol.principal import Principal
+from icfleet_protocol.principal import MANAGEMENT_CANISTER, Principal
 from icfleet_protocol.request_id import RequestId
 
 __all__ = ["Recorder"]
@@ -27,10 +30,14 @@ _CHECK_PERIOD = 256
 """Rounds between two checks that a replay computes what the network had."""
 
 _DIFFERENT = (
-    "the journal was played again and came to another state: a canister does something that "
-    "depends on more than its messages, such as a file, or the order of a set under another "
-    "PYTHONHASHSEED. Choose another folder"
+    "the journal was played again and came to another state after its round {after}, at the latest "
+    "by round {by}; what differs: {what}. A canister does something that depends on more than its "
+    "messages, such as a file, or the order of a set under another PYTHONHASHSEED. To go on, "
+    "choose another folder"
 )
+
+_NAMED_MAX = 3
+"""Canisters that an error names."""
 
 
 class Recorder:
@@ -46,6 +53,10 @@ class Recorder:
         self._directory = directory
         self._rounds = 0
         self._answers = hashlib.sha256()
+        self._answered: Counter[Principal] = Counter()
+        """A checksum of what each canister answered."""
+        self._checked = 0
+        """Rounds up to the last check."""
 
     def submitted(self, subnet: Subnet, call: CallContent, request: RequestId) -> None:
         """Record an ingress message."""
@@ -71,7 +82,10 @@ class Recorder:
         subnets = self._network.subnets
         heights = tuple(subnet.height for subnet in subnets)
         times_ns = tuple(subnet.time_ns for subnet in subnets)
-        self._directory.append(Round(time_ns, heights, times_ns))
+        charging = [subnet for subnet in subnets if subnet.is_charge_due(time_ns)]
+        measured = tuple(each for subnet in charging for each in subnet.measure())
+        self._directory.append(Round(time_ns, heights, times_ns, measured))
+        _give(self._network, measured)
 
     def round_ended(self, reports: Iterable[RoundReport]) -> None:
         """Note what was answered."""
@@ -79,7 +93,12 @@ class Recorder:
             subnet = self._network.subnet_by_id(report.subnet)
             assert subnet is not None
             for request in report.answered:
-                self._answers.update(request + _answer(subnet, request))
+                answer = _answer(subnet, request)
+                self._answers.update(request + answer)
+                origin = subnet.history.origin(request)
+                if origin is not None:
+                    receiver = origin[1]
+                    self._answered[receiver] = zlib.crc32(answer, self._answered[receiver])
 
     def commanded(self, command: Command) -> None:
         """Record an order."""
@@ -87,7 +106,7 @@ class Recorder:
 
     def check(self) -> None:
         """Record what the state hashes to now."""
-        self._directory.append(Digest(self._state_hash()))
+        self._directory.append(Digest(self._state_hash(), tuple(self._checksums().items())))
 
     def replay(self, clock: NetworkClock, on_progress: Callable[[float], None]) -> int:
         """Compute the network's state from the journal, which goes on afterwards.
@@ -122,9 +141,10 @@ class Recorder:
                 self.round_ended(_run_round(self._network, entry))
             case Commanded(command):
                 obey(self._network, clock, command)
-            case Digest(state):
+            case Digest(state, canisters):
                 if state != self._state_hash():
-                    raise StateDirectoryError(_DIFFERENT)
+                    raise StateDirectoryError(self._explain(dict(canisters)))
+                self._checked = self._rounds
 
     def _state_hash(self) -> bytes:
         """Of what canisters have, and of all that they ever answered."""
@@ -134,6 +154,31 @@ class Recorder:
             for name in sorted(subnet.canisters, key=lambda name: name.raw):
                 digest.update(_canister(subnet.canisters[name]))
         return digest.digest()
+
+    def _checksums(self) -> dict[bytes, int]:
+        """Of what each canister has, and of all that it answered to users."""
+        sums = {name.raw: answered for name, answered in self._answered.items()}
+        for subnet in self._network.subnets:
+            for name, canister in subnet.canisters.items():
+                sums[name.raw] = zlib.crc32(_canister(canister), self._answered[name])
+        return sums
+
+    def _explain(self, recorded: Mapping[bytes, int]) -> str:
+        """Say where the replay went another way, as closely as the journal tells."""
+        now = self._checksums()
+        names = [name for name in {**recorded, **now} if recorded.get(name) != now.get(name)]
+        shown = [self._locate(Principal(name)) for name in names[:_NAMED_MAX]]
+        if len(names) > _NAMED_MAX:
+            shown.append(f"{len(names) - _NAMED_MAX} more")
+        what = ", ".join(shown) or "what is certified, or the order of answers"
+        return _DIFFERENT.format(after=self._checked, by=self._rounds, what=what)
+
+    def _locate(self, canister: Principal) -> str:
+        if canister == MANAGEMENT_CANISTER:
+            return "answers of the management canister"
+        subnet = self._network.subnet_of(canister)
+        where = "" if subnet is None else f" on subnet {subnet.id}"
+        return f"canister {canister}{where}"
 
 
 def _submit(network: Network, entry: Submitted) -> None:
@@ -159,14 +204,24 @@ def _run_round(network: Network, entry: Round) -> list[RoundReport]:
     for subnet, height, time_ns in zip(network.subnets, entry.heights, entry.times_ns, strict=True):
         subnet.height = height
         subnet.time_ns = time_ns
+    _give(network, entry.measured)
     return network.run_round(entry.time_ns)
+
+
+def _give(network: Network, measured: Sequence[Measured]) -> None:
+    """Let all that is charged in the coming round go by these figures."""
+    for subnet in network.subnets:
+        subnet.measured = measured
 
 
 def _changes_anything(network: Network, time_ns: int) -> bool:
     """Whether a round is more than a new certificate of the same state."""
-    charges_ns = [subnet.next_charge_ns for subnet in network.subnets]
-    due = (network.next_event_ns, *charges_ns)
-    return network.has_work or any(due_ns is not None and due_ns <= time_ns for due_ns in due)
+    due_ns = network.next_event_ns
+    return (
+        network.has_work
+        or (due_ns is not None and due_ns <= time_ns)
+        or any(subnet.is_charge_due(time_ns) for subnet in network.subnets)
+    )
 
 
 def _answer(subnet: Subnet, request: RequestId) -> bytes:

@@ -24,6 +24,9 @@ _EVENTS_PER_ADVANCE_MAX = 100_000
 """Timers that one leap in time fires one by one: a timer a second for a day. The rest fire late,
 as they do on a subnet that was halted."""
 
+_EVENTS_PER_TURN = 32
+"""Some milliseconds of rounds."""
+
 _ROUNDS_PER_EVENT_MAX = 1_000
 """Canisters that call each other for ever do not stop time."""
 
@@ -52,6 +55,7 @@ class RoundDriver:
         self._interval_s = interval_s
         self._waiting: dict[tuple[Principal, RequestId], list[asyncio.Future[bool]]] = {}
         self._wake = asyncio.Event()
+        self._advancing = asyncio.Lock()
         self._listeners: list[Callable[[RoundReport], None]] = []
 
     def on_round(self, listener: Callable[[RoundReport], None]) -> None:
@@ -77,18 +81,24 @@ class RoundDriver:
         """Make one round now."""
         self._run_round(self._clock.now_ns())
 
-    def advance(self, by_ns: int) -> None:
-        """Let time pass in an instant, with every event on the way at its own time."""
-        end_ns = self._clock.now_ns() + by_ns
-        events = 0
-        while (due_ns := self._network.next_event_ns) is not None and due_ns <= end_ns:
-            events += 1
-            if events > _EVENTS_PER_ADVANCE_MAX:
-                break
-            self._clock.shift(max(0, due_ns - self._clock.now_ns()))
+    async def advance(self, by_ns: int) -> None:
+        """Let time pass in an instant, with every event on the way at its own time.
+
+        Others get their turn now and then, for a day of timers takes a while to compute.
+        """
+        async with self._advancing:
+            end_ns = self._clock.now_ns() + by_ns
+            events = 0
+            while (due_ns := self._network.next_event_ns) is not None and due_ns <= end_ns:
+                events += 1
+                if events > _EVENTS_PER_ADVANCE_MAX:
+                    break
+                self._clock.shift(max(0, due_ns - self._clock.now_ns()))
+                self._settle()
+                if events % _EVENTS_PER_TURN == 0:
+                    await asyncio.sleep(0)
+            self._clock.shift(max(0, end_ns - self._clock.now_ns()))
             self._settle()
-        self._clock.shift(max(0, end_ns - self._clock.now_ns()))
-        self._settle()
 
     def _settle(self) -> None:
         """Make rounds until nothing waits that could be executed now."""

@@ -12,7 +12,7 @@ from typing import Self
 
 from icfleet_localnet.admin_app import AdminApp
 from icfleet_localnet.clock import NetworkClock
-from icfleet_localnet.commands import obey
+from icfleet_localnet.commands import check_command, obey
 from icfleet_localnet.event_log import EventLog, quiet
 from icfleet_localnet.executor import Executor
 from icfleet_localnet.fault_rules import ClockJump, Command
@@ -174,14 +174,16 @@ class LocalnetServer:
 
         Raises:
             FaultRuleError: If the command names what does not exist.
+            StateDirectoryError: If it cannot be recorded; then it is not carried out.
         """
-        obey(self.network, self.clock, command)
+        check_command(self.network, command)
         if self._recorder is not None:
             self._recorder.commanded(command)
+        obey(self.network, self.clock, command)
         self._driver.wake()
         _log.info("a command was obeyed", command=command)
 
-    def advance(self, seconds: float) -> None:
+    async def advance(self, seconds: float) -> None:
         """Let time pass in an instant, with every timer and message that falls due on the way.
 
         Raises:
@@ -190,7 +192,7 @@ class LocalnetServer:
         jump = ClockJump(seconds)
         if self._recorder is not None:
             self._recorder.commanded(jump)
-        self._driver.advance(int(jump.seconds * 1e9))
+        await self._driver.advance(int(jump.seconds * 1e9))
         _log.info("time passed", seconds=seconds)
 
     async def __aenter__(self) -> Self:

@@ -67,6 +67,10 @@ class StaleStates:
             return
         subnet = self._network.subnet_by_id(report.subnet)
         assert subnet is not None, "the round was made by one of the network's subnets"
+        for gone in [each for each in self._held if each not in subnet.canisters]:
+            # Deleted canisters are let go; their states went with their code.
+            if subnet.plan.hosts(gone):
+                del self._held[gone]
         for canister in subnet.canisters.values():
             pauses_ns = [
                 _pause_ns(effect) for rule, effect in rules if _concerns(rule, subnet, canister)

@@ -23,7 +23,7 @@ from icfleet_localnet.journal import Entry, decode_entries, encode_entry
 
 __all__ = ["FORMAT", "Origin", "StateDirectory"]
 
-FORMAT = 1
+FORMAT = 2
 _SEED_SIZE = 32
 _ORIGIN_SIZE_MAX = 64 * 1024
 _CHECKED = {

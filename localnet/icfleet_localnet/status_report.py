@@ -128,7 +128,7 @@ def _canister(subnet: Subnet, canister: Canister) -> CanisterReport:
         stable_bytes=0 if instance is None else instance.stable_bytes,
         heap_objects=0 if instance is None else instance.heap_objects,
         open_contexts=canister.open_contexts,
-        queries=canister.query_stats.num_calls_total,
+        queries=subnet.query_count(canister),
         controllers=[str(controller) for controller in canister.settings.controllers],
         log=lines,
     )

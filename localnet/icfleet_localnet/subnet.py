@@ -8,7 +8,7 @@ order of things within a round.
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from random import Random
 
@@ -22,7 +22,7 @@ from icfleet_localnet.call_context import (
     QueuedResponse,
     QueuedTimer,
 )
-from icfleet_localnet.canister import Canister
+from icfleet_localnet.canister import Canister, QueryStats
 from icfleet_localnet.certification import StateCertifier, SubnetKeys, SubnetRecord
 from icfleet_localnet.certified_canisters import CertifiedCanisters
 from icfleet_localnet.charging import CHARGE_INTERVAL_NS, Charging
@@ -30,6 +30,7 @@ from icfleet_localnet.event_log import EventLog
 from icfleet_localnet.execution import Execution, available_instance, execute_safely
 from icfleet_localnet.executor import Environment, Executor, Inspect
 from icfleet_localnet.fees import APPLICATION_FEES, FeeSchedule
+from icfleet_localnet.figures import Measured
 from icfleet_localnet.ingress import IngressHistory, Processing
 from icfleet_localnet.limits import (
     INGRESS_HISTORY_MAX,
@@ -37,7 +38,7 @@ from icfleet_localnet.limits import (
     INSPECT_INSTRUCTIONS_MAX,
     UPDATE_INSTRUCTIONS_MAX,
 )
-from icfleet_localnet.management import Management, effective_canister
+from icfleet_localnet.management import Management, effective_canister, remove_code
 from icfleet_localnet.queries import (
     HeldState,
     QueryCall,
@@ -46,12 +47,12 @@ from icfleet_localnet.queries import (
     answer_query,
 )
 from icfleet_localnet.rejects import (
-    CANISTER_REJECT,
     SYS_TRANSIENT,
     Reject,
     canister_trapped,
     id_not_hosted,
     inspect_refused,
+    uninstalled,
 )
 from icfleet_localnet.thread_model import UpdateThreads
 from icfleet_localnet.topology import SubnetPlan, canister_id
@@ -131,6 +132,8 @@ class Subnet:
         self.time_ns = now_ns
         self.is_halted = False
         """Makes no rounds; what was sent to it waits."""
+        self.measured: Sequence[Measured] | None = None
+        """What the next charge goes by; measured by itself when nobody gives it."""
         self._seed = seed
         self._draws = count()
         self._next_number = record.plan.first_number
@@ -143,6 +146,8 @@ class Subnet:
         self._heartbeat_interval_ns = heartbeat_interval_ns
         self._next_heartbeat_ns = now_ns
         self._charged_ns = now_ns
+        self._queries: dict[Principal, QueryStats] = {}
+        """Counted since the last charge."""
         self._charging = Charging(fees)
         self._execution = Execution(
             self.canisters,
@@ -205,10 +210,22 @@ class Subnet:
             events.append(self._next_heartbeat_ns)
         return min((event_ns for event_ns in events if event_ns is not None), default=None)
 
-    @property
-    def next_charge_ns(self) -> int | None:
-        """When canisters are charged for what they keep; never while there are none."""
-        return self._charged_ns + CHARGE_INTERVAL_NS if self.canisters else None
+    def is_charge_due(self, now_ns: int) -> bool:
+        """Whether a round would charge canisters for what they keep."""
+        due_ns = self._charged_ns + CHARGE_INTERVAL_NS
+        return bool(self.canisters) and due_ns <= self._round_ns(now_ns) and not self.is_halted
+
+    def query_count(self, canister: Canister) -> int:
+        """How many queries a canister has executed, also those that its status does not tell."""
+        waiting = self._queries.get(canister.id, QueryStats())
+        return canister.query_stats.num_calls_total + waiting.num_calls_total
+
+    def measure(self) -> list[Measured]:
+        """What is new about canisters that the messages do not tell."""
+        each = (
+            canister.measure(self._queries.get(name)) for name, canister in self.canisters.items()
+        )
+        return [measured for measured in each if measured is not None]
 
     def check_ingress(self, call: CallContent) -> Reject | None:
         """Why one node would refuse an ingress message before it reaches consensus, if it would."""
@@ -257,7 +274,7 @@ class Subnet:
 
     def run_round(self, now_ns: int) -> RoundReport:
         """Let canisters run that want to, execute what waits, then certify the state."""
-        self.time_ns = max(now_ns, self.time_ns + 1)
+        self.time_ns = self._round_ns(now_ns)
         self.height += 1
         self._charge_resources()
         self._enqueue_tasks()
@@ -289,6 +306,7 @@ class Subnet:
             query,
             time_ns=self.time_ns,
             data_certificate=data_certificate,
+            counts=self._queries,
         )
 
     def take_outgoing(self) -> list[CrossSubnetMessage]:
@@ -303,12 +321,17 @@ class Subnet:
         """Answer a call of this subnet's canister that cannot be delivered."""
         self._execution.answer(call.origin, reject, refund=call.cycles)
 
+    def _round_ns(self, now_ns: int) -> int:
+        """The time of the next round, if it is made now."""
+        return max(now_ns, self.time_ns + 1)
+
     def _manage(self, call: QueuedCall) -> ManagementAnswer | None:
         return self._management.execute(call, self.time_ns)
 
     def _on_progress(self, request: RequestId, status: Answer | Processing) -> None:
         self.history.update(request, status)
-        if not isinstance(status, Processing):
+        # Of a request that is forgotten there is nothing to show to who waits for it.
+        if not isinstance(status, Processing) and request in self.history:
             self._answered.append(request)
 
     def _on_change(self, canister_id: Principal) -> None:
@@ -351,11 +374,15 @@ class Subnet:
 
     def _charge_resources(self) -> None:
         """Charge all canisters for whole seconds since the last time, every ten seconds."""
+        if not self.canisters:
+            self._charged_ns = self.time_ns
+            return
         duration_ns = self.time_ns - self._charged_ns
         if duration_ns < CHARGE_INTERVAL_NS:
             return
         duration_s = duration_ns // _S
         self._charged_ns += duration_s * _S
+        self._take_over_figures()
         for canister in [*self.canisters.values()]:
             age_s = max(0, self.time_ns - canister.created_ns) // _S
             memory_bytes = canister.memory.total
@@ -366,16 +393,25 @@ class Subnet:
             if not can_pay and canister.module is not None:
                 self._uninstall(canister)
 
+    def _take_over_figures(self) -> None:
+        measured = self.measure() if self.measured is None else self.measured
+        self.measured = None
+        self._queries.clear()
+        for each in measured:
+            canister = self.canisters.get(Principal(each.canister))
+            if canister is not None:
+                canister.take_over(each)
+
     def _uninstall(self, canister: Canister) -> None:
-        """Remove code and state of a canister that has no cycles left."""
-        reason = f"Canister {canister.id} has been uninstalled: it ran out of cycles"
-        if canister.instance is not None:
-            canister.instance.drop_continuations()
-            canister.instance.close()
-        canister.module = canister.instance = canister.next_timer_ns = None
-        canister.certified_data = b""
-        canister.version += 1
-        self._execution.abandon(canister.id, Reject(CANISTER_REJECT, reason, "IC0406"))
+        """Remove code, state, allocations and history of a canister that has no cycles left.
+
+        Source: dfinity/ic ``charge_canisters_for_resource_allocation_and_usage``.
+        """
+        self._execution.abandon(canister.id, uninstalled(canister.id))
+        remove_code(canister)
+        canister.settings = replace(canister.settings, compute_allocation=0, memory_allocation=0)
+        canister.history.forget()
+        _log.info("canister ran out of cycles and was uninstalled", canister=str(canister.id))
         self._on_change(canister.id)
 
     def _check_room(self, call: CallContent) -> Reject | None:

@@ -241,11 +241,6 @@ class QueryThreads:
             heapq.heappop(finishing)
         return len(finishing)
 
-    @property
-    def canister_count(self) -> int:
-        """Canisters that the nodes remember, each node its own; bounded."""
-        return sum(len(node.canisters) for node in self._nodes)
-
     def _check_room(self, node: int, now_s: float) -> None:
         capacity = self._profile.capacity
         if capacity is None:

@@ -188,6 +188,31 @@ def test_a_deleted_canister_is_gone_from_the_state(
     assert client.network.next_event_ns is None
 
 
+def test_what_a_deleted_canister_consumed_stays_consumed_when_its_id_is_used_again(
+    deploy: Callable[[str], Deployed], client: Client
+) -> None:
+    canister = deploy(COUNTER)
+    canister.update("increment", 1)
+    seen = [_consumed(client)]
+    for method in ("stop_canister", "delete_canister"):
+        client.manage(method, {"canister_id": canister.id})
+        seen.append(_consumed(client))
+    fields = {"amount": None, "settings": None, "sender_canister_version": None}
+    create = "provisional_create_canister_with_cycles"
+    client.manage(create, {**fields, "specified_id": canister.id})
+    seen.append(_consumed(client))
+    client.manage("stop_canister", {"canister_id": canister.id})
+    seen.append(_consumed(client))
+
+    assert seen == sorted(seen)
+    assert 0 < seen[-2] < seen[-1]
+    assert metrics(client)["num_canisters"] == 1
+
+
+def _consumed(client: Client) -> int:
+    return int(metrics(client)["consumed_cycles_total"][0])
+
+
 def _request(name: int) -> bytes:
     return name.to_bytes(32, "big")
 
@@ -272,9 +297,11 @@ def test_forgetting_old_requests_restores_the_empty_forest() -> None:
     history = IngressHistory()
     for number in range(50):
         history.add(RequestId(_request(number)), ANONYMOUS, ANONYMOUS, expiry_ns=S)
+        history.update(RequestId(_request(number)), Replied(b""))
     assert history.forest.digest != EMPTY_FOREST.digest
 
-    history.forget_expired(10**6 * S)
+    for minutes in (0, 10):
+        history.forget_expired(minutes * 60 * S)
 
     assert len(history) == 0
     assert history.forest.digest == EMPTY_FOREST.digest

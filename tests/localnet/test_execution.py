@@ -1,5 +1,6 @@
 """Messages and call contexts: each call gets exactly one answer, whatever its canisters do."""
 
+import logging
 from dataclasses import replace
 
 import pytest
@@ -217,14 +218,14 @@ def test_requests_between_two_canisters_keep_their_order() -> None:
 
 def test_a_response_for_code_that_is_gone_ends_its_context() -> None:
     """After an upgrade nobody waits for the answer, but the call itself must still be answered."""
-    world = World()
+    world = World(is_hosted=lambda _call: False)
     world.add(A, calling_then(lambda _m, _e: Outcome(reply=b"never")))
-    world.add(B, replying(b""))
     world.call(A)
-    world.execution.step(NOW_NS)
+    world.run()
     fresh = ScriptedInstance(replying(b""))
     world.canisters[A].instance = fresh
 
+    world.answer_outgoing()
     world.run()
 
     assert [getattr(answer, "error_code", None) for answer in world.answers] == ["IC0513"]
@@ -515,11 +516,10 @@ def test_a_heartbeat_starts_though_the_one_before_still_waits() -> None:
 
 def test_what_a_removed_canister_had_to_answer_is_rejected_at_once() -> None:
     """Of its own calls the answers are dropped, and their cycles go back to it."""
-    world = World()
+    world = World(is_hosted=lambda _call: False)
     world.add(A, calling_then(lambda _m, _e: Outcome(reply=b"never"), cycles=100))
-    world.add(B, replying(b""))
     world.call(A)
-    world.execution.step(NOW_NS)
+    world.run()
     world.call(A)
     gone = Reject(4, "gone", "IC0406")
     world.canisters[A].instance = None
@@ -528,6 +528,7 @@ def test_what_a_removed_canister_had_to_answer_is_rejected_at_once() -> None:
     assert world.answers == [gone, gone]
     assert world.canisters[A].open_contexts == 1, "its own call is still on its way"
 
+    world.answer_outgoing()
     world.run()
     assert world.answers == [gone, gone]
     assert world.canisters[A].open_contexts == 0
@@ -577,3 +578,17 @@ def test_a_query_called_as_an_update_is_no_new_version(kind: str, counted: int) 
     world.run()
 
     assert world.canisters[A].version == counted
+
+
+def test_much_that_a_message_prints_is_reported_in_part(caplog: pytest.LogCaptureFixture) -> None:
+    """The canister's own log is bounded already; the process's would take all of it."""
+    lines = tuple(f"line {number}" for number in range(5_000))
+    world = World()
+    world.add(A, lambda _message, _environment: Outcome(reply=b"", prints=lines))
+    world.call(A)
+
+    with caplog.at_level(logging.INFO):
+        world.run()
+
+    fields = [vars(one)["fields"] for one in caplog.records if one.msg == "canister printed"]
+    assert [one["text"] for one in fields] == [*lines[:100], "... and 4900 more lines"]

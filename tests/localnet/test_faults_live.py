@@ -275,7 +275,7 @@ async def test_a_day_passes_with_all_its_timers(net: Live) -> None:
     """A timer of an hour fires 24 times, each at its own time."""
     before_ns = await net.read("now")
 
-    net.server.advance(24 * 3600)
+    await net.server.advance(24 * 3600)
 
     assert await net.read("ticks") == 24
     assert 0 <= await net.read("now") - before_ns - 24 * 3600 * S < 60 * S
@@ -293,7 +293,7 @@ async def test_time_never_goes_back(net: Live) -> None:
     """Whatever is done to the clock."""
     seen = [await net.read("now")]
     for seconds in (0, 0.000000001, 5, 0):
-        net.server.advance(seconds)
+        await net.server.advance(seconds)
         await net.call(1)
         seen.append(await net.read("now"))
         net.server.obey(ClockJump(seconds))
@@ -302,7 +302,7 @@ async def test_time_never_goes_back(net: Live) -> None:
     assert seen == sorted(seen)
     for seconds in (-1, float("nan"), float("inf"), 1e12):
         with pytest.raises(ValueError, match="seconds must be between"):
-            net.server.advance(seconds)
+            await net.server.advance(seconds)
 
 
 async def test_the_same_seed_and_requests_meet_the_same_faults() -> None:

@@ -118,6 +118,8 @@ async def test_cbor_by_any_name_is_taken(net: Live, kind: str | None) -> None:
         {"origin": "http://localhost.evil.example"},
         {"origin": "http://127.0.0.1.evil.example"},
         {"host": "evil.example"},
+        {"host": "evil.example@localhost"},
+        {"host": "localhost/evil"},
         {"host": "evil.example:4943"},
         {"host": "[bad"},
         {"host": ""},

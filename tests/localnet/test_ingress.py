@@ -69,7 +69,10 @@ def test_a_request_outlives_its_expiry_and_is_then_forgotten() -> None:
     history = IngressHistory()
     history.add(FIRST, ANONYMOUS, ANONYMOUS, expiry_ns=4 * MINUTE_NS)
     history.add(SECOND, ANONYMOUS, ANONYMOUS, expiry_ns=60 * MINUTE_NS)
+    for request in (FIRST, SECOND):
+        history.update(request, Replied(b""))
 
+    history.forget_expired(0)
     history.forget_expired(8 * MINUTE_NS)
     kept = FIRST in history
     history.forget_expired(10 * MINUTE_NS)
@@ -78,3 +81,20 @@ def test_a_request_outlives_its_expiry_and_is_then_forgotten() -> None:
     assert FIRST not in history
     assert _certified(history, FIRST, b"status") is None
     assert SECOND in history
+
+
+def test_a_request_that_is_executed_for_hours_is_not_forgotten() -> None:
+    """Its result stays for five minutes from when it is there."""
+    history = IngressHistory()
+    history.add(FIRST, ANONYMOUS, ANONYMOUS, expiry_ns=4 * MINUTE_NS)
+    history.update(FIRST, Processing())
+    history.forget_expired(300 * MINUTE_NS)
+    assert _certified(history, FIRST, b"status") == b"processing"
+
+    history.update(FIRST, Replied(b"late"))
+    history.forget_expired(301 * MINUTE_NS)
+    history.forget_expired(305 * MINUTE_NS)
+    assert _certified(history, FIRST, b"reply") == b"late"
+
+    history.forget_expired(307 * MINUTE_NS)
+    assert FIRST not in history

@@ -69,7 +69,7 @@ async def test_a_node_that_is_seconds_behind(net: Live) -> None:
     add(net, seconds=30)
     await increment_each_round(net, 2)
     for _ in range(6):
-        net.server.advance(10)
+        await net.server.advance(10)
     await increment_each_round(net, 1)
 
     assert await net.canister.query("read") == 2
@@ -150,3 +150,34 @@ async def test_what_the_host_did_not_keep_up_with_is_said() -> None:
             net.server.report().label
         )
         assert "not the Internet Computer" in net.server.report().label
+
+
+async def test_a_stale_node_of_a_modelled_network_answers() -> None:
+    """Rounds go by while a query travels; it is answered by what the node has when it arrives."""
+    async with live(profile=QUICK) as net:
+        add(net, rounds=4)
+
+        async def write() -> None:
+            for _ in range(6):
+                await net.canister.update("increment", 1)
+
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(write())
+            answers = [await net.ask() for _ in range(8)]
+
+        assert {answer.status_code for answer in answers} == {200}
+
+
+async def test_what_one_node_answers_does_not_wait_for_a_block() -> None:
+    """An asynchronous call is accepted after the way there and back, and executed later."""
+    profile = replace(QUICK, network=Fixed(0.0), update_consensus=Fixed(1.0))
+    async with live(profile=profile) as net:
+        before_s = time.monotonic()
+        response = await net.call(version="v2")
+        taken_s = time.monotonic() - before_s
+
+        assert response.status_code == 202
+        assert taken_s < 1.0
+        assert await net.count() == 0
+        await asyncio.sleep(1.5)
+        assert await net.count() == 1

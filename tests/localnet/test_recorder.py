@@ -126,7 +126,7 @@ async def test_requests_are_remembered(tmp_path: Path) -> None:
 async def test_timers_go_on(tmp_path: Path) -> None:
     """What fell due meanwhile fires at the start; time does not go back."""
     async with kept(tmp_path) as server, visited(server) as net:
-        server.advance(3 * 3600 + 1800)
+        await server.advance(3 * 3600 + 1800)
         stopped_ns = await net.read("now")
         assert await net.read("ticks") == 3
 
@@ -134,14 +134,14 @@ async def test_timers_go_on(tmp_path: Path) -> None:
         assert await again.read("ticks") == 3
         await again.canister.update("increment", 1)
         assert await again.read("now") >= stopped_ns
-        server.advance(1800)
+        await server.advance(1800)
         assert await again.read("ticks") == 4
 
 
 async def test_time_that_passed_without_events_does_not_come_back(tmp_path: Path) -> None:
     """Clients saw it in certificates."""
     async with kept(tmp_path) as server:
-        server.advance(1000)
+        await server.advance(1000)
         stopped_ns = server.network.root.time_ns
 
     async with kept(tmp_path) as server:

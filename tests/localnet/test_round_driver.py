@@ -97,7 +97,7 @@ async def test_a_leap_takes_no_time_and_leaves_none_out(wasm: bytes) -> None:
     before_ns = client.network.root.time_ns
     year_ns = 365 * 24 * 3600 * 10**9
 
-    driver.advance(year_ns)
+    await driver.advance(year_ns)
 
     assert client.network.root.time_ns - before_ns >= year_ns
     assert len(seen) == 1

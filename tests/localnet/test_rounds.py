@@ -12,9 +12,8 @@ from icfleet_localnet.http_interface import HttpInterface, Wait
 from icfleet_localnet.http_response import HttpResponse
 from icfleet_localnet.kybra_host.inprocess import InProcessExecutor
 from icfleet_localnet.network import Network
-from icfleet_localnet.profiles import MAINNET
+from icfleet_localnet.profiles import FAST, MAINNET
 from icfleet_localnet.topology import Topology
-from icfleet_protocol.principal import Principal
 
 S = 1_000_000_000
 BEATING = """
@@ -265,16 +264,36 @@ def test_a_call_to_a_halted_subnet_survives_no_upgrade_of_its_caller(
     assert there.query("log") == "x"
 
 
+def test_a_call_that_is_open_for_long_is_not_forgotten(
+    build_source: Callable[[str], Built],
+) -> None:
+    """Its result is there for whoever still waits for it."""
+    client = network_client(topology=Topology(subnets=2))
+    built = build_source(SENDER)
+    here, there = deploy_on(client, built, 0), deploy_on(client, built, 1)
+    client.network.applications[1].is_halted = True
+    wait = client.submit(here.id, "ask", built.interface.encode_args("ask", [there.id, "x"]))
+    assert isinstance(wait, Wait)
+    client.advance(3600 * S)
+    path = (b"request_status", wait.request, b"status")
+    assert client.certified(here.id, *path) == b"processing"
+
+    client.network.applications[1].is_halted = False
+    client.now_ns += S
+    reports = client.network.advance(client.now_ns)
+    assert wait.request in [request for report in reports for request in report.answered]
+    assert client.certified(here.id, *path) == b"replied"
+    client.advance(4 * 60 * S)
+    assert client.certified(here.id, *path) == b"replied"
+    client.advance(2 * 60 * S)
+    assert client.certified(here.id, *path) is None
+
+
 def test_messages_between_two_subnets_keep_their_order_under_any_delay(
     build_source: Callable[[str], Built],
 ) -> None:
-    random = Random(7)
-
-    def delay_ns(source: Principal, destination: Principal) -> int:
-        assert source != destination
-        return random.randrange(5 * S)
-
-    client = network_client(topology=Topology(subnets=2), cross_subnet_delay_ns=delay_ns)
+    slow = replace(FAST, cross_subnet_rounds_min=1, cross_subnet_rounds_max=9)
+    client = network_client(topology=Topology(subnets=2), profile=slow)
     built = build_source(SENDER)
     here, there = deploy_on(client, built, 0), deploy_on(client, built, 1)
     words = [chr(ord("a") + index) for index in range(20)]

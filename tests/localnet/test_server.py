@@ -20,8 +20,10 @@ from icfleet_agent import CertifiedRejectError, ManagementCanister
 from icfleet_localnet.distributions import Fixed
 from icfleet_localnet.errors import AddressError, PortInUseError, StateDirectoryError
 from icfleet_localnet.fault_rules import (
+    DrainCycles,
     Duplicate,
     FaultRule,
+    FaultRuleError,
     HaltSubnet,
     Latency,
     LoseResponse,
@@ -101,7 +103,7 @@ async def test_two_networks_live_in_one_process() -> None:
     async with live(seed=b"one") as one, live(seed=b"two") as two:
         assert one.server.root_key_der != two.server.root_key_der
         assert one.id == two.id
-        one.server.advance(120)
+        await one.server.advance(120)
 
         assert await one.canister.update("increment", 5) == 5
         assert await two.canister.update("increment", 2) == 2
@@ -173,6 +175,23 @@ async def test_a_call_that_cannot_be_recorded_is_not_accepted(tmp_path: Path) ->
             assert (await net.call(1)).status_code == 200
 
 
+async def test_a_command_that_cannot_be_recorded_is_not_obeyed(tmp_path: Path) -> None:
+    """Else the next start would come to another state; what makes no sense is not recorded."""
+    with opened_state(tmp_path / "state") as state:
+        server = LocalnetServer(port=0, options=LocalnetOptions(state=state))
+        async with server, visited(server) as net:
+            size, cycles = state.size_bytes, server.report().canisters[0].cycles
+            with (
+                limited_files(size),
+                pytest.raises(StateDirectoryError, match="cannot be written"),
+            ):
+                server.obey(DrainCycles(str(net.id), leave=0))
+            assert server.report().canisters[0].cycles == cycles
+            with pytest.raises(FaultRuleError, match="there is no canister"):
+                server.obey(DrainCycles("aaaaa-aa", leave=0))
+            assert state.size_bytes == size
+
+
 async def test_a_round_that_cannot_be_recorded_ends_the_network(tmp_path: Path) -> None:
     """Whoever runs it learns why: to go on would be to forget."""
     with opened_state(tmp_path / "state") as state:
@@ -201,7 +220,7 @@ async def test_events_are_told_and_requests_are_not(caplog: pytest.LogCaptureFix
             await management.install(net.id, build_once(DIARY), mode="upgrade")
             await management.stop(net.id)
             await management.start(net.id)
-            net.server.advance(10)
+            await net.server.advance(10)
 
     told = [(record.getMessage(), getattr(record, "fields", {})) for record in caplog.records]
     canister = str(net.id)

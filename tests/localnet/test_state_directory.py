@@ -114,8 +114,8 @@ def test_another_network_is_refused(folder: Path, changes: dict[str, Any], told:
     [
         ({"icfleet": "0.0.1"}, "made with icfleet version 0.0.1, and this is"),
         ({"python": "3.99"}, "made with Python 3.99, and this is"),
-        ({"format": 2}, "was written in format 2 by another version of icfleet"),
-        ({"format": 2, "seed": None, "new": 1}, "was written in format 2 by another version"),
+        ({"format": 3}, "was written in format 3 by another version of icfleet"),
+        ({"format": 3, "seed": None, "new": 1}, "was written in format 3 by another version"),
         ({"seed": "00"}, "is damaged"),
         ({"seed": "xyz"}, "is damaged"),
         ({"subnets": "one"}, "is damaged"),

@@ -10,7 +10,7 @@ from icfleet_localnet.charging import Charging
 from icfleet_localnet.execution import Execution
 from icfleet_localnet.executor import Environment, Message, Outcome, OutgoingCall, Query, Response
 from icfleet_localnet.fees import SYSTEM_FEES, FeeSchedule
-from icfleet_localnet.ingress import Processing
+from icfleet_localnet.ingress import Processing, Replied
 from icfleet_localnet.kybra_host.interface import HostHook, HostInterface, HostMethod, MethodKind
 from icfleet_protocol.candid import parse_did
 from icfleet_protocol.principal import ANONYMOUS, Principal
@@ -123,6 +123,12 @@ class World:
     def run(self) -> None:
         while self.execution.queue_length:
             self.execution.run_round(NOW_NS)
+
+    def answer_outgoing(self) -> None:
+        """Reply to the calls that left for other subnets, and take none of their cycles."""
+        for call in self.execution.take_outgoing():
+            assert isinstance(call, QueuedCall)
+            self.execution.answer(call.origin, Replied(b""), refund=call.cycles)
 
     def calls_open(self) -> int:
         return sum(canister.open_contexts for canister in self.canisters.values())

@@ -240,3 +240,36 @@ async def notes(url: str, canister_id: Principal) -> list[str]:
         found = cast("list[str]", await canister.query("kept"))
         assert await canister.query("read") == len(found)
         return found
+
+
+WAITING = """
+from icfleet.event_loop import run_served, stopped_by_signals
+import asyncio
+
+
+async def main():
+    with stopped_by_signals(lambda: print("asked", flush=True)):
+        print("here", flush=True)
+        while True:
+            pass
+
+
+run_served(main())
+"""
+
+
+def test_what_holds_the_event_loop_up_ends_at_the_second_signal() -> None:
+    """The first one waits for a turn that never comes."""
+    with subprocess.Popen(
+        [sys.executable, "-c", WAITING], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "here\n"
+        process.send_signal(signal.SIGINT)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(1)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=20)
+
+    assert process.returncode == 130
+    assert "stopped at once" in said

@@ -3,7 +3,6 @@
 import asyncio
 import gc
 import os
-import signal
 import sys
 import time
 from collections.abc import Generator
@@ -14,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from icfleet.errors import ToolchainError
-from icfleet.event_loop import run_served
+from icfleet.event_loop import run_served, stopped_by_signals
 from icfleet.executors import make_executor
 from icfleet.option_values import ExecutorName
 from icfleet.printing import print_lines
@@ -130,13 +129,11 @@ def fix_hash_seed(state_dir: Path | None) -> None:
 
 async def _serve(command: LocalnetCommand, server: LocalnetServer) -> None:
     stopped = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stopped.set)
-    async with server:
-        _collect_less()
-        _tell_ready(command, server)
-        await stopped.wait()
+    with stopped_by_signals(stopped.set):
+        async with server:
+            _collect_less()
+            _tell_ready(command, server)
+            await stopped.wait()
     _tell_stopped(command)
 
 

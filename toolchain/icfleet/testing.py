@@ -31,6 +31,8 @@ Result = TypeVar("Result")
 
 _START_TIMEOUT_S = 30
 _CALL_TIMEOUT_S = 60
+_ADVANCE_TIMEOUT_S = 600
+"""A year of a timer that fires each hour takes some seconds to compute."""
 _ENTRY = "main.py"
 
 CONTROLLER = Ed25519Identity.from_seed(b"icfleet.testing controller......")
@@ -45,7 +47,8 @@ class LocalnetClock:
 
     def advance(self, seconds: float) -> None:
         """Let time pass in an instant, with every timer and message that falls due on the way."""
-        self._localnet.run(lambda server: server.advance(seconds))
+        advancing = self._localnet.server.advance(seconds)
+        asyncio.run_coroutine_threadsafe(advancing, self._localnet.loop).result(_ADVANCE_TIMEOUT_S)
 
     def now_ns(self) -> int:
         """Nanoseconds since 1970 on the network."""

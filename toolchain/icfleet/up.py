@@ -2,13 +2,13 @@
 
 import asyncio
 import os
-import signal
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
 
 from icfleet.canister_ids import forget_canister_ids
+from icfleet.event_loop import stopped_by_signals
 from icfleet.fleet_up import FleetUp, ReadyFile, bring_up
 from icfleet.identities import load_or_create_identity
 from icfleet.localnet_command import NetworkChoice
@@ -45,25 +45,27 @@ async def run_up(options: UpOptions, progress: Progress) -> None:
     site = open_site(options.dfx, _NETWORK, None)
     task = asyncio.current_task()
     assert task is not None
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, task.cancel)
     try:
-        # The same keys at every start, so that clients which know the root key find it again.
-        seed = load_or_create_identity(site.network_path).sign(_SEED_PURPOSE)
-        async with options.network.server(seed=seed) as server:
-            here = replace(site, network=replace(site.network, host=server.url))
-            # The network is new, so whatever ids there are belong to one that is gone.
-            forget_canister_ids(site.project, site.network)
-            fleet = await bring_up(here, progress)
-            _tell_ready(options, site, fleet, server.admin_url)
-            # Only a signal ends the wait.
-            await loop.create_future()
+        with stopped_by_signals(task.cancel):
+            await _serve(options, site, progress)
     except asyncio.CancelledError:
         print_lines("", "The local network is stopped; what it held is gone.")
     finally:
         if options.ready_file is not None:
             options.ready_file.unlink(missing_ok=True)
+
+
+async def _serve(options: UpOptions, site: Site, progress: Progress) -> None:
+    # The same keys at every start, so that clients which know the root key find it again.
+    seed = load_or_create_identity(site.network_path).sign(_SEED_PURPOSE)
+    async with options.network.server(seed=seed) as server:
+        here = replace(site, network=replace(site.network, host=server.url))
+        # The network is new, so whatever ids there are belong to one that is gone.
+        forget_canister_ids(site.project, site.network)
+        fleet = await bring_up(here, progress)
+        _tell_ready(options, site, fleet, server.admin_url)
+        # Only a signal ends the wait.
+        await asyncio.get_running_loop().create_future()
 
 
 def _tell_ready(options: UpOptions, site: Site, fleet: FleetUp, admin_url: str | None) -> None:

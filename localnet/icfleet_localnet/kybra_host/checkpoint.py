@@ -33,6 +33,9 @@ from icfleet_localnet.kybra_host.heap_kinds import (
     FunctionGroup,
     InstanceGroup,
     SequenceGroup,
+    SetGroup,
+    has_attributes,
+    module_of,
     slots_of,
 )
 from icfleet_localnet.kybra_host.odd_kinds import LRU_CACHE, OddGroup, hidden_parts, keeper_for
@@ -137,7 +140,7 @@ class Checkpoint:
         self._is_own_module = is_own_module
         self._dicts = DictGroup()
         self._sequences = SequenceGroup()
-        self._sets = SequenceGroup()
+        self._sets = SetGroup()
         self._cells = CellGroup()
         self._functions = FunctionGroup()
         self._instances = InstanceGroup()
@@ -215,11 +218,12 @@ class Checkpoint:
         functions: list[types.FunctionType] = []
         classes: list[type[Any]] = []
         for one in found.others:
-            if isinstance(one, types.FunctionType):
+            if type(one) is types.FunctionType:
                 self._sort_function(one, functions, parts)
-            elif isinstance(one, type):
-                if self._is_own_module(one.__module__):
-                    classes.append(one)
+            elif issubclass(type(one), type):
+                one_class = cast("type[Any]", one)
+                if self._is_own(module_of(one_class)):
+                    classes.append(one_class)
             else:
                 self._sort_instance(one, instances, parts)
         parts += self._classes.discover(classes)
@@ -231,6 +235,10 @@ class Checkpoint:
         parts += self._instances.discover(instances)
         return parts
 
+    def _is_own(self, module: object) -> bool:
+        """Whether code is the canister's; only its own code has anything else there than a text."""
+        return self._is_own_module(module) if type(module) is str else module is not None
+
     def _sort_function(
         self,
         function: types.FunctionType,
@@ -239,10 +247,10 @@ class Checkpoint:
     ) -> None:
         # A library's plain function is not ours; its closure may hold what is.
         parts.extend(function.__closure__ or ())
-        if not self._is_own_module(function.__module__ or ""):
+        if not self._is_own(function.__module__):
             return
         parts += [function.__defaults__, function.__kwdefaults__]
-        if function.__dict__:
+        if has_attributes(function):
             parts.append(function.__dict__)
         else:
             functions.append(function)
@@ -306,15 +314,17 @@ class _Plan:
 
 def _plan_for(one: object) -> _Plan:
     keeper, has_slots = keeper_for(one), bool(slots_of(one))
-    is_tuple = isinstance(one, tuple | frozenset)
-    root = type(one).__module__.partition(".")[0]
-    is_foreign = isinstance(one, types.ModuleType) or (root in _FOREIGN_MODULES and keeper is None)
+    kind = type(one)
+    is_tuple, is_cache = issubclass(kind, tuple | frozenset), issubclass(kind, LRU_CACHE)
+    module = module_of(kind)
+    root = module.partition(".")[0] if type(module) is str else ""
+    is_foreign = issubclass(kind, types.ModuleType) or (root in _FOREIGN_MODULES and keeper is None)
     return _Plan(
         is_foreign=is_foreign,
-        has_keeper=keeper is not None or isinstance(one, LRU_CACHE),
+        has_keeper=keeper is not None or is_cache,
         has_slots=has_slots,
         # A cache is known by its keeper, but what it holds changes without a sign of it.
-        is_opaque=isinstance(one, LRU_CACHE) or not (keeper or has_slots or is_tuple),
+        is_opaque=is_cache or not (keeper or has_slots or is_tuple),
     )
 
 

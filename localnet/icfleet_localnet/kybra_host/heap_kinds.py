@@ -1,7 +1,9 @@
 """How one mutable object of each kind is remembered, compared and put back in place.
 
 Comparison is by identity, element by element, and calls no method that a canister could have
-overridden: a rollback must neither run the canister's code nor mistake ``True`` for ``1``.
+overridden: a rollback must neither run the canister's code nor mistake ``True`` for ``1``. So
+objects are asked for their ``type`` and never for their ``__class__``, as ``isinstance`` does, and
+classes are read by what ``type`` itself has, whatever their metaclass says.
 
 Common kinds are kept in groups that compare many objects by one pass of C code. The pass asks
 ``gc.get_referents``, which lists what objects hold four times faster than iterating them.
@@ -9,7 +11,7 @@ Common kinds are kept in groups that compare many objects by one pass of C code.
 
 import gc
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from operator import attrgetter, is_not
@@ -24,6 +26,10 @@ __all__ = [
     "Group",
     "InstanceGroup",
     "SequenceGroup",
+    "SetGroup",
+    "attribute_of",
+    "has_attributes",
+    "module_of",
     "slots_of",
 ]
 
@@ -39,6 +45,14 @@ _ABSENT = object()
 
 _contents_of_cell = attrgetter("cell_contents")
 _attributes_of_function = attrgetter("__dict__")
+_size_of_dict: Callable[[dict[str, Any]], int] = cast("Any", dict).__len__
+_clear_dict: Callable[[dict[str, Any]], None] = cast("Any", dict).clear
+
+_class: Any = vars(object)["__class__"]
+_class_fields: Any = vars(type)
+_bases_of: Callable[[type[Any]], tuple[type[Any], ...]] = _class_fields["__mro__"].__get__
+_attributes_of: Callable[[type[Any]], Mapping[str, Any]] = _class_fields["__dict__"].__get__
+_module_of: Callable[[type[Any]], object] = _class_fields["__module__"].__get__
 
 T = TypeVar("T")
 Memory = TypeVar("Memory")
@@ -180,8 +194,8 @@ class DictGroup(Group[dict[Any, Any], dict[Any, Any]]):
         target.update(memory)
 
 
-class SequenceGroup(Group[Any, list[Any]]):
-    """Plain lists, sets and deques."""
+class _SizedGroup(Group[Any, Memory]):
+    """Containers that are known by their sizes and by what they hold, in its order."""
 
     def _fingerprint(self, targets: Sequence[Any]) -> tuple[list[int], list[object]]:
         return list(map(len, targets)), gc.get_referents(*targets)
@@ -192,6 +206,10 @@ class SequenceGroup(Group[Any, list[Any]]):
             map(is_not, gc.get_referents(*targets), referents)
         )
 
+
+class SequenceGroup(_SizedGroup[list[Any]]):
+    """Plain lists and deques."""
+
     def _remember(self, target: Any) -> list[Any]:
         return list(target)
 
@@ -200,8 +218,22 @@ class SequenceGroup(Group[Any, list[Any]]):
 
     def _put_back(self, target: Any, memory: list[Any]) -> None:
         target.clear()
-        fill: Any = target.extend if hasattr(target, "extend") else target.update
-        fill(memory)
+        target.extend(memory)
+
+
+class SetGroup(_SizedGroup[tuple[list[Any], set[Any]]]):
+    """Plain sets. They are filled from a copy, which hashes and compares no element."""
+
+    def _remember(self, target: set[Any]) -> tuple[list[Any], set[Any]]:
+        return list(target), target.copy()
+
+    def _has_changed(self, target: set[Any], memory: tuple[list[Any], set[Any]]) -> bool:
+        order, _ = memory
+        return len(target) != len(order) or any(map(is_not, target, order))
+
+    def _put_back(self, target: set[Any], memory: tuple[list[Any], set[Any]]) -> None:
+        target.clear()
+        target.update(memory[1])
 
 
 class CellGroup(Group[CellType, object]):
@@ -243,10 +275,10 @@ class FunctionGroup(Group[FunctionType, None]):
         """Let go of functions that got attributes, and return those."""
         held = [target.__dict__ for chunk in self._chunks for target in chunk.targets]
         for chunk in self._chunks:
-            chunk.targets = [target for target in chunk.targets if not target.__dict__]
+            chunk.targets = [each for each in chunk.targets if not has_attributes(each)]
             chunk.memories = [None] * len(chunk.targets)
         self.size = sum(len(chunk.targets) for chunk in self._chunks)
-        return list(filter(None, held))
+        return [one for one in held if _size_of_dict(one)]
 
     def _parts(self, targets: Sequence[FunctionType]) -> list[object]:
         # The referents lead through ``__globals__`` to whole modules.
@@ -254,22 +286,23 @@ class FunctionGroup(Group[FunctionType, None]):
         return []
 
     def _fingerprint(self, targets: Sequence[FunctionType]) -> None:
-        assert not any(map(_attributes_of_function, targets)), "attributes are a dict's business"
+        assert self._is_same(targets, None), "attributes are a dict's business"
 
     def _is_same(self, targets: Sequence[FunctionType], fingerprint: None) -> bool:
         del fingerprint
-        return not any(map(_attributes_of_function, targets))
+        # Not the dicts' truth: a canister may have put in one of its own kind.
+        return not any(map(_size_of_dict, map(_attributes_of_function, targets)))
 
     def _remember(self, target: FunctionType) -> None:
         del target
 
     def _has_changed(self, target: FunctionType, memory: None) -> bool:
         del memory
-        return bool(target.__dict__)
+        return has_attributes(target)
 
     def _put_back(self, target: FunctionType, memory: None) -> None:
         del memory
-        target.__dict__.clear()
+        _clear_dict(target.__dict__)
 
 
 class ClassGroup(Group[type[Any], dict[str, Any]]):
@@ -277,10 +310,10 @@ class ClassGroup(Group[type[Any], dict[str, Any]]):
 
     def _parts(self, targets: Sequence[type[Any]]) -> Iterable[object]:
         # Not the referents: among them is the class's real dict, which must not be written to.
-        return chain.from_iterable(target.__dict__.values() for target in targets)
+        return chain.from_iterable(_attributes_of(target).values() for target in targets)
 
     def _fingerprint(self, targets: Sequence[type[Any]]) -> _DictsPrint:
-        proxies = [target.__dict__ for target in targets]
+        proxies = [_attributes_of(target) for target in targets]
         # The one referent of a proxy is the real dict, for reading only.
         return _DictsPrint(cast("list[dict[Any, Any]]", gc.get_referents(*proxies)))
 
@@ -289,20 +322,21 @@ class ClassGroup(Group[type[Any], dict[str, Any]]):
         return fingerprint.is_current
 
     def _remember(self, target: type[Any]) -> dict[str, Any]:
-        return dict(target.__dict__)
+        return dict(_attributes_of(target))
 
     def _has_changed(self, target: type[Any], memory: dict[str, Any]) -> bool:
-        attributes = target.__dict__
+        attributes = _attributes_of(target)
         return attributes.keys() != memory.keys() or any(
             attributes[name] is not value for name, value in memory.items()
         )
 
     def _put_back(self, target: type[Any], memory: dict[str, Any]) -> None:
         # ``type``'s own methods, because an Enum's metaclass refuses to set a member.
-        for name in [name for name in target.__dict__ if name not in memory]:
+        attributes = _attributes_of(target)
+        for name in [name for name in attributes if name not in memory]:
             type.__delattr__(target, name)
         for name, value in memory.items():
-            if target.__dict__.get(name, _ABSENT) is not value:
+            if attributes.get(name, _ABSENT) is not value:
                 type.__setattr__(target, name, value)
 
 
@@ -349,7 +383,7 @@ class InstanceGroup(Group[Any, tuple[type[Any], list[Any]]]):
     def _put_back(self, target: Any, memory: tuple[type[Any], list[Any]]) -> None:
         kind, values = memory
         if type(target) is not kind:
-            object.__setattr__(target, "__class__", kind)
+            _class.__set__(target, kind)
         now = self._remember(target)[1]
         for slot, value, current in zip(self._slots[kind], values, now, strict=True):
             if value is current:
@@ -360,6 +394,25 @@ class InstanceGroup(Group[Any, tuple[type[Any], list[Any]]]):
                 slot.__set__(target, value)
 
 
+def has_attributes(function: FunctionType) -> bool:
+    """Whether a function has attributes of its own."""
+    return _size_of_dict(function.__dict__) > 0
+
+
+def module_of(kind: type[Any]) -> object:
+    """Return what a class says of its module: a text, unless the canister put something else."""
+    try:
+        return _module_of(kind)
+    except AttributeError:  # It was deleted.
+        return None
+
+
+def attribute_of(kind: type[Any], name: str) -> object:
+    """Return a class's attribute as it is, or ``None``."""
+    found = (_attributes_of(base)[name] for base in _bases_of(kind) if name in _attributes_of(base))
+    return next(found, None)
+
+
 def slots_of(target: object) -> tuple[Any, ...]:
     """Return the descriptors of what an instance holds: its ``__slots__``, and its dict.
 
@@ -367,14 +420,14 @@ def slots_of(target: object) -> tuple[Any, ...]:
     """
     slots: list[Any] = [
         member
-        for base in type(target).__mro__
-        if "__slots__" in base.__dict__
-        for member in base.__dict__.values()
-        if isinstance(member, MemberDescriptorType)
+        for base in _bases_of(type(target))
+        if "__slots__" in _attributes_of(base)
+        for member in _attributes_of(base).values()
+        if type(member) is MemberDescriptorType
     ]
-    for base in type(target).__mro__:
-        descriptor = base.__dict__.get("__dict__")
-        if isinstance(descriptor, GetSetDescriptorType):
+    for base in _bases_of(type(target)):
+        descriptor = _attributes_of(base).get("__dict__")
+        if type(descriptor) is GetSetDescriptorType:
             slots.append(descriptor)
             break
     return tuple(slots)

@@ -5,6 +5,7 @@ Source: ``kybra`` 0.7.1, ``kybra_generate/src/canister_method``, ``guard_functio
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import assert_never
 
@@ -121,8 +122,8 @@ class KybraInstance:
 
     @property
     def heap_bytes(self) -> int:
-        """About how much those objects take."""
-        return self._unit.heap_objects * HEAP_OBJECT_SIZE
+        """About how much they took before the last message that was kept."""
+        return self._unit.counted_objects * HEAP_OBJECT_SIZE
 
     @property
     def is_exact(self) -> bool:
@@ -183,11 +184,11 @@ class KybraInstance:
         drive = None if waiting is None else waiting.call.drive
         if drive is not None:
             with self._space.active():
-                self._unit.drop(drive.close)
+                self._unit.drop(partial(self._space.run_aside, drive.close))
             self._state.meter.disown()
 
     def take_due_timers(self, now_ns: int) -> Sequence[int]:
-        """Return timers whose deadline has passed; drop one-shots, re-arm intervals from now."""
+        """Return timers whose deadline has passed; re-arm intervals from now."""
         return self._state.timers.take_due(now_ns)
 
     def drop_continuation(self, continuation: int) -> None:
@@ -199,7 +200,7 @@ class KybraInstance:
         continuations, self._continuations = self._continuations, {}
         with self._space.active():
             for continuation in continuations.values():
-                _close(continuation.call)
+                self._close(continuation.call)
         self._state.meter.disown()
 
     def start(self, hook: HostHook | None, arg: bytes, environment: Environment) -> Outcome:
@@ -307,7 +308,8 @@ class KybraInstance:
     ) -> None:
         if continuation.branch is not None:
             self._unit.go_on(continuation.branch)
-        self._code.resume(message, continuation, response)
+        # With the context variables that the query had.
+        self._space.run_apart(lambda: self._code.resume(message, continuation, response))
 
     def _run(self, message: MessageState, body: Callable[[], None]) -> Outcome:
         """Execute a message, and keep or undo what it changed."""
@@ -315,12 +317,12 @@ class KybraInstance:
         try:
             self._attempt(message, body)
         except BaseException:
-            _close(message.call)
+            self._close(message.call)
             self._unit.rollback()
             raise
         call = message.call
         if message.trap is not None:
-            _close(call)
+            self._close(call)
             self._unit.rollback()
         elif call.is_dropped:
             self._set_aside(message)
@@ -342,10 +344,10 @@ class KybraInstance:
         meter.begin(message.environment.instruction_limit)
         try:
             meter.charge(PRICES.message)
-            body()
+            self._space.run_apart(body)
             meter.finish()
         except KeyboardInterrupt:
-            raise
+            raise  # Not the canister's, which has its own; see ``modules``.
         except BaseException as error:  # noqa: BLE001  # Whatever the canister's code raises.
             message.trap = message.trap or self._explain(error)
             self._state.message = None
@@ -361,7 +363,7 @@ class KybraInstance:
         drive = message.call.drive
         if message.waiting is None and drive is not None and drive.generators:
             # Dropped on an exception that nobody hears of: its ``finally`` blocks must not count.
-            self._unit.drop(drive.close)
+            self._unit.drop(partial(self._space.run_aside, drive.close))
 
     def _set_aside(self, message: MessageState) -> None:
         """Undo a query's changes; one that waits gets them back when it goes on."""
@@ -371,6 +373,10 @@ class KybraInstance:
             return
         waiting.branch = self._unit.set_aside(drive.generators)
         self._continuations[waiting.id] = waiting
+
+    def _close(self, call: CallState) -> None:
+        if call.drive is not None:
+            self._space.run_aside(call.drive.close)
 
     def _outcome(self, message: MessageState) -> Outcome:
         prints = tuple(message.prints)
@@ -420,11 +426,6 @@ class KybraInstance:
 
 def _hook_message(mode: Mode, environment: Environment, argument: bytes = b"") -> MessageState:
     return MessageState(mode=mode, environment=environment, call=CallState(), argument=argument)
-
-
-def _close(call: CallState) -> None:
-    if call.drive is not None:
-        call.drive.close()
 
 
 def _method_mode(method: HostMethod, *, is_replicated: bool) -> Mode | None:

@@ -157,7 +157,7 @@ class MessageState:
         room = _PRINTED_SIZE_MAX - self._printed_size
         if room > 0:
             self.prints.append(text if len(text) <= room else f"{text[:room]} [cut]")
-        self._printed_size += len(text)
+        self._printed_size += len(text) + 1
 
     def answer(self, *, reply: bytes | None = None, reject: str | None = None) -> None:
         """Take the one answer of a call."""

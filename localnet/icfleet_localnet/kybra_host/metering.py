@@ -34,10 +34,11 @@ get 58 k, put 106 k, remove 178 k.
 import gc
 import itertools
 import math
+import sys
 from collections.abc import Callable, Iterable, Iterator, MutableMapping
 from dataclasses import dataclass
 from operator import length_hint, mul
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Self
 
 __all__ = [
     "BOOT_INSTRUCTIONS",
@@ -122,8 +123,8 @@ _CHUNK = 1_024
 """Ticks between two looks at the limit. A message ends at most so many ticks late, which changes
 nothing that can be seen: what it did is undone, and counts as exactly the limit."""
 
-_CHUNKS = 1 << 62
-"""More than can ever be taken."""
+_CHAIN_MAX = 50
+"""Exceptions, more than anybody reads in a traceback."""
 
 EACH = ".each"
 """Name of ``itertools.compress`` among the builtins of instrumented code.
@@ -153,51 +154,60 @@ def weight_of(instructions: int) -> int:
     return min(_WEIGHTS, key=lambda weight: abs(math.log(weight / units)))
 
 
-class _Watch:
-    """The first tick of each chunk, which looks at the limit when code takes it.
+class _Look(itertools.chain[object]):
+    """Between two chunks: an iterator of nothing, which looks at the limit when it is asked.
 
-    Code takes a tick by asking whether it is true or equals ``True``, or by unpacking it. An
-    exception raised from here leaves all iterators in C as they are: they go on with the next tick.
+    Near the recursion limit there is no frame left to look in. The exception that comes of it,
+    or of the look itself, leaves all iterators in C as they are, and so the look stays to be made:
+    nobody gets a tick before it was. What it inherits is ``__iter__`` in C, which takes no frame.
     """
 
-    def __init__(self, check: Callable[[], None]) -> None:
+    def __new__(
+        cls, check: Callable[[], None], begin_chunk: Callable[[int], None], weight: int
+    ) -> Self:
+        del check, begin_chunk, weight
+        return super().__new__(cls)
+
+    def __init__(
+        self, check: Callable[[], None], begin_chunk: Callable[[int], None], weight: int
+    ) -> None:
         self._check = check
+        self._begin_chunk = begin_chunk
+        self._weight = weight
 
-    def __bool__(self) -> bool:
+    def __next__(self) -> NoReturn:
+        handled = sys.exception()
+        if handled is not None:
+            _cut_chain(handled)
         self._check()
-        return True
-
-    def __eq__(self, other: object) -> bool:
-        self._check()
-        return other is True
-
-    def __hash__(self) -> int:
-        return 0  # Nobody looks it up.
-
-    def __iter__(self) -> Iterator[object]:
-        self._check()
-        return iter(())
+        self._begin_chunk(self._weight)
+        raise StopIteration
 
 
-_TUPLE_ITERATOR = type(iter(()))
+def _cut_chain(error: BaseException) -> None:
+    """Forget what an exception was raised after, beyond some others.
+
+    Python walks this chain for each exception that is raised in a handler. Code that goes on in
+    handlers for ever makes it longer all the time, and so would take hours to its limit.
+    """
+    for _ in range(_CHAIN_MAX):
+        before = error.__context__
+        if before is None:
+            return
+        error = before
+    error.__context__ = None
 
 
 class _Counter:
     """Ticks of one source. Taking them is all in C; here they are counted from the outside."""
 
-    __slots__ = ("_chunks", "ticks", "weight")
+    __slots__ = ("ticks", "weight")
 
-    def __init__(self, source: Source, watch: _Watch) -> None:
+    def __init__(self, source: Source, look: _Look) -> None:
         self.weight = source.weight
         tick: object = () if source.is_pass else True
-        self._chunks = itertools.repeat((watch, *(tick,) * (_CHUNK - 1)), _CHUNKS)
-        self.ticks = itertools.chain.from_iterable(self._chunks)
-        next(self.ticks)  # So that it always holds the chunk that it is in.
-
-    @property
-    def begun(self) -> int:
-        """Ticks of all chunks so far, those that are left in the last one included."""
-        return (_CHUNKS - length_hint(self._chunks)) * _CHUNK - 1
+        self.ticks = itertools.chain.from_iterable(itertools.cycle(((tick,) * _CHUNK, look)))
+        next(self.ticks)  # So that it always holds a chunk, or the look after it.
 
 
 class _Stopper:
@@ -228,15 +238,12 @@ class Meter:
     def __init__(self, stop: Callable[[int], NoReturn]) -> None:
         self._stop = stop
         self._names: MutableMapping[str, Any] = {}
-        self._watch = _Watch(self.check)
         self._stopper = _Stopper(self.check)
         self._counters: dict[Source, _Counter] = {}
         self._ticks: list[Iterator[object]] = []
         self._weights: list[int] = []
-        self._chunks: list[Iterator[object]] = []
-        """The chunk that each counter was in when they were last read."""
         self._begun = 0
-        """In units; of all chunks up to those."""
+        """In units; of all chunks that counters have begun, their ends included."""
         self._limit = 0
         self._started = 0
         self._ended: int | None = None
@@ -263,7 +270,9 @@ class Meter:
         """Make counters for code that is about to be run."""
         for source in sources:
             if source not in self._counters:
-                self._counters[source] = counter = _Counter(source, self._watch)
+                look = _Look(self.check, self._begin_chunk, source.weight)
+                self._counters[source] = counter = _Counter(source, look)
+                self._begun += (_CHUNK - 1) * counter.weight
                 self._names[source.name] = self._stopper if self._is_stopped else counter.ticks
         self._ticks = [counter.ticks for counter in self._counters.values()]
         self._weights = [counter.weight for counter in self._counters.values()]
@@ -313,13 +322,12 @@ class Meter:
                 self._names[source.name] = self._stopper
         self._stop(self._limit)
 
+    def _begin_chunk(self, weight: int) -> None:
+        self._begun += _CHUNK * weight
+
     def _read(self) -> int:
         """Return the instructions of all ticks ever taken, at some 0.2 us a counter."""
-        held = gc.get_referents(*self._ticks)
-        chunks: list[Any] = [one for one in held if type(one) is _TUPLE_ITERATOR]
-        if chunks != self._chunks:
-            self._chunks = chunks
-            begun = [counter.begun for counter in self._counters.values()]
-            self._begun = sum(map(mul, begun, self._weights))
+        # Each refers to where it gets chunks, and then to its chunk, or the look that comes next.
+        chunks = gc.get_referents(*self._ticks)[1::2]
         left: int = sum(map(mul, map(length_hint, chunks), self._weights))
         return (self._begun - left) * _UNIT

@@ -4,7 +4,11 @@ Each canister has its own modules, its own copy of the ``kybra`` package, its ow
 numbers (see ``private_modules``) and its own builtins. Among those is ``_kybra_ic``, which is
 where Kybra's compiled runtime puts its host object too. While one of its messages runs, its
 modules stand in ``sys.modules``; the others never see them. A recursion limit that the code sets
-is taken back when its message ends.
+is taken back when its message ends, and so are filters of ``warnings`` and what it does to the root
+logger. Other modules of the standard library are shared: a name that is replaced in one, as in
+``json.loads = mine``, is replaced for the process.
+
+Each canister has its own ``contextvars``, which is where ``decimal`` keeps its precision.
 
 The order in which a set of text is walked depends on ``PYTHONHASHSEED``, as in any Python process:
 whoever wants it to repeat from run to run must set that, as the command line does.
@@ -21,8 +25,10 @@ import logging
 import sys
 import threading
 import traceback
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from contextvars import Context
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.abc import InspectLoader, MetaPathFinder
@@ -31,20 +37,31 @@ from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any, NoReturn, cast
 
+from icfleet_localnet.kybra_host.failures import chain_cut
 from icfleet_localnet.kybra_host.instrumentation import compile_counted
 from icfleet_localnet.kybra_host.metering import Meter
 from icfleet_localnet.kybra_host.private_modules import VIEWED, PrivateModules
 
 __all__ = ["HostSide", "LoadedModules", "ModuleSpace", "locate_sources"]
 
-LoadedModules = tuple[Mapping[str, ModuleType], Mapping[str, ModuleType]]
-"""Modules by name, and views of the standard library's, as far as they were imported."""
+LoadedModules = tuple[Mapping[str, ModuleType], Mapping[str, ModuleType], Context]
+"""Modules by name, and views of the standard library's, as far as they were imported; and the
+context variables."""
 
 _KYBRA = "kybra"
 
 _ABSENT_MODULES = frozenset(
     {
-        *("_ctypes", "_multiprocessing", "_socket", "_sqlite3", "_ssl", "asyncio", "bz2"),
+        *(
+            "_ctypes",
+            "_multiprocessing",
+            "_signal",
+            "_socket",
+            "_sqlite3",
+            "_ssl",
+            "asyncio",
+            "bz2",
+        ),
         *(
             "concurrent.futures",
             "ctypes",
@@ -67,7 +84,21 @@ _ABSENT_MODULES = frozenset(
 _COMPILED_FILES_MAX = 4_096
 """Code objects kept, so that a fleet of equal canisters compiles each file once."""
 
+_FRAMES_MAX = 200
+"""Innermost frames of a traceback that are kept."""
+
+_root = logging.getLogger()
 _log = logging.getLogger(__name__)
+
+_FORGET: Any = iter
+"""For ``sys.unraisablehook``: an exception in a canister's ``__del__`` has nowhere to be told.
+
+The hook must be C, and take no frame, or Python tells of it in its own way when the exception is
+a ``RecursionError``, and code that recurses in ``__del__`` fills the log.
+"""
+
+_KeyboardInterrupt = type("KeyboardInterrupt", (BaseException,), {"__module__": "builtins"})
+"""What a canister raises by this name: the true one says that the developer pressed Ctrl-C."""
 
 _one_at_a_time = threading.RLock()
 """``sys.modules`` belongs to the process, so only one canister can run in it at a time."""
@@ -128,28 +159,32 @@ class ModuleSpace:
         self._prefix = f"{label}/"
         self._views: Mapping[str, ModuleType] = {}
         self._modules: Mapping[str, ModuleType] = {}
+        self._context = Context()
         self._is_active = False
         self._has_imported = False
         self._hidden: Mapping[str, ModuleType] = {}
-        self._recursion_limit = 0
+        self._shared = _SharedState()
         self._activation = _Activation(self)
         self._own_roots = frozenset(name.partition(".")[0] for name in self._sources) - {_KYBRA}
         self._names = frozenset(self._sources) | _kybra_names()
         self._finder = _Finder(self)
-        self.builtins: dict[str, Any] = {
-            **vars(builtins),
-            "__import__": self._import,
-            "_kybra_ic": host.api,
-            "print": _print_nowhere,
-            "input": _read_nothing,
-            "exit": _leave,
-            "quit": _leave,
-        }
+        own_builtins = ModuleType("builtins")
+        self.builtins: dict[str, Any] = vars(own_builtins)
+        self.builtins.update(
+            vars(builtins),
+            __import__=self._import,
+            _kybra_ic=host.api,
+            print=_print_nowhere,
+            input=_read_nothing,
+            exit=_leave,
+            quit=_leave,
+            KeyboardInterrupt=_KeyboardInterrupt,
+        )
         self._private = PrivateModules(
             random_seed=random_seed,
             clock=host.clock,
             halt=host.halt,
-            builtins=self.builtins,
+            builtins=own_builtins,
         )
         self.scope: dict[str, Any] = {"__builtins__": self.builtins}
         self.meter = host.meter
@@ -160,7 +195,8 @@ class ModuleSpace:
     def roots(self) -> list[object]:
         """Namespaces from which everything the canister's code holds can be reached."""
         own = [vars(module) for name, module in self._loaded_now().items() if self.is_own(name)]
-        return [*own, self.scope, *self._private.state_of(self._views)]
+        variables = [*self._context.values()]
+        return [*own, self.scope, *variables, *self._private.state_of(self._views)]
 
     @property
     def foreign(self) -> list[object]:
@@ -184,16 +220,25 @@ class ModuleSpace:
     @property
     def loaded(self) -> LoadedModules:
         """What has been imported so far; set it back to forget what was imported since."""
-        return self._loaded_now(), self._views
+        return self._loaded_now(), self._views, self._context
 
     @loaded.setter
     def loaded(self, kept: LoadedModules) -> None:
-        modules, self._views = kept
+        modules, self._views, self._context = kept
         if self._is_active and (self._has_imported or modules is not self._modules):
             self._take_out()
             sys.modules.update(modules)
             self._has_imported = False
         self._modules = modules
+
+    def run_apart(self, body: Callable[[], None]) -> None:
+        """Run code in a copy of the canister's context, which is its context from now on."""
+        self._context = self._context.copy()
+        self._context.run(body)
+
+    def run_aside(self, body: Callable[[], None]) -> None:
+        """Run code in a copy of the canister's context that nobody keeps."""
+        self._context.copy().run(body)
 
     def active(self) -> AbstractContextManager[None]:
         """Let the canister's modules stand in ``sys.modules``; may be nested."""
@@ -201,7 +246,7 @@ class ModuleSpace:
 
     def activate(self) -> None:
         """Begin what ``active`` promises."""
-        self._recursion_limit = sys.getrecursionlimit()
+        self._shared.remember()
         self._hidden = self._take_out()
         sys.modules.update(self._modules)
         sys.meta_path.insert(0, self._finder)
@@ -215,14 +260,17 @@ class ModuleSpace:
         for name in self._modules:
             sys.modules.pop(name, None)
         sys.modules.update(self._hidden)
-        if sys.getrecursionlimit() != self._recursion_limit:
-            sys.setrecursionlimit(self._recursion_limit)
+        self._shared.put_back()
 
     def format_traceback(self, error: BaseException) -> str:
         """Return the traceback with the canister's frames only, and its own file names."""
-        told = traceback.TracebackException.from_exception(error)
-        self._keep_own_frames(told)
-        return "".join(told.format()).replace(self._prefix, "")
+        try:
+            with chain_cut(error):
+                told = traceback.TracebackException.from_exception(error, limit=-_FRAMES_MAX)
+            self._keep_own_frames(told)
+            return "".join(told.format()).replace(self._prefix, "")
+        except Exception as failure:  # noqa: BLE001  # The exception is the canister's own work.
+            return f"(its traceback cannot be told: {type(failure).__name__})"
 
     def find(self, name: str, path: Sequence[str] | None) -> ModuleSpec | None:
         """Find a module of the bundle, or of ``kybra``."""
@@ -296,6 +344,34 @@ class ModuleSpace:
         for other in (told.__cause__, told.__context__):
             if other is not None:
                 self._keep_own_frames(other)
+
+
+class _SharedState:
+    """What code can change in the process by what the standard library is for."""
+
+    def remember(self) -> None:
+        """Note everything; some 0.5 us."""
+        self._recursion_limit = sys.getrecursionlimit()
+        self._unraisable_hook = sys.unraisablehook
+        sys.unraisablehook = _FORGET
+        self._filters, self._filters_held = warnings.filters, [*warnings.filters]
+        self._handlers = [*_root.handlers]
+        self._levels = _root.level, _root.manager.disable
+
+    def put_back(self) -> None:
+        """Put back what is different now."""
+        sys.unraisablehook = self._unraisable_hook
+        if sys.getrecursionlimit() != self._recursion_limit:
+            sys.setrecursionlimit(self._recursion_limit)
+        if warnings.filters is not self._filters or self._filters != self._filters_held:
+            warnings.resetwarnings()  # Also lets go of what was decided by the filters.
+            warnings.filters = self._filters
+            cast("list[Any]", self._filters)[:] = self._filters_held
+        if _root.handlers != self._handlers:
+            _root.handlers[:] = self._handlers
+        if (_root.level, _root.manager.disable) != self._levels:
+            _root.manager.disable = self._levels[1]
+            _root.setLevel(self._levels[0])
 
 
 class _Activation(AbstractContextManager[None]):

@@ -1,20 +1,24 @@
 """Uncommon mutable objects: subclasses of containers, buffers, random generators, caches.
 
 Each ``Keeper`` works through the base class's own methods, so that nothing a canister overrode
-runs during a rollback.
+runs during a rollback. Two things are the canister's all the same, where it overrode them: the hash
+of what is a key in an ``OrderedDict``, or in a dict that iterates in its own way.
 """
 
+import decimal
 import functools
 import gc
 import io
 import itertools
 import logging
-import random
+from _random import Random
 from array import array
 from collections import OrderedDict, defaultdict, deque
 from collections.abc import Iterable
 from operator import is_not
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
+
+from icfleet_localnet.kybra_host.heap_kinds import attribute_of
 
 __all__ = ["LRU_CACHE", "Keeper", "OddGroup", "hidden_parts", "keeper_for"]
 
@@ -78,11 +82,18 @@ def _are_identical(now: Iterable[Any], before: Iterable[Any]) -> bool:
 # The base classes as ``Any``: their methods are called unbound, on objects of subclasses.
 _dict: Any = dict
 _ordered: Any = OrderedDict
+_default: Any = defaultdict
+_cache: Any = LRU_CACHE
+_cache_attributes: Any = vars(LRU_CACHE)["__dict__"]
+_count: Any = itertools.count
 
 
 class _DictSubclassKeeper:
     def remember(self, target: Any) -> Any:
-        return _dict.copy(target)
+        if attribute_of(type(cast("object", target)), "__iter__") is _dict.__iter__:
+            return _dict.copy(target)
+        # The same would ask the subclass for its keys and items.
+        return dict(_dict.items(target))
 
     def is_same(self, target: Any, memory: dict[Any, Any]) -> bool:
         return (
@@ -100,14 +111,15 @@ class _DefaultDictKeeper:
     _items = _DictSubclassKeeper()
 
     def remember(self, target: Any) -> tuple[dict[Any, Any], Any]:
-        return self._items.remember(target), target.default_factory
+        return self._items.remember(target), _default.default_factory.__get__(target)
 
     def is_same(self, target: Any, memory: tuple[dict[Any, Any], Any]) -> bool:
-        return target.default_factory is memory[1] and self._items.is_same(target, memory[0])
+        factory = _default.default_factory.__get__(target)
+        return factory is memory[1] and self._items.is_same(target, memory[0])
 
     def put_back(self, target: Any, memory: tuple[dict[Any, Any], Any]) -> None:
         self._items.put_back(target, memory[0])
-        target.default_factory = memory[1]
+        _default.default_factory.__set__(target, memory[1])
 
 
 class _OrderedDictKeeper:
@@ -132,11 +144,10 @@ class _OrderedDictKeeper:
 
 
 class _IterableKeeper:
-    """Subclasses of ``list``, ``set`` and ``deque``."""
+    """Subclasses of ``list`` and ``deque``."""
 
-    def __init__(self, base: Any, fill: str) -> None:
+    def __init__(self, base: Any) -> None:
         self._base = base
-        self._fill = getattr(base, fill)
 
     def remember(self, target: Any) -> list[Any]:
         return list(self._base.__iter__(target))
@@ -147,7 +158,24 @@ class _IterableKeeper:
 
     def put_back(self, target: Any, memory: list[Any]) -> None:
         self._base.clear(target)
-        self._fill(target, memory)
+        self._base.extend(target, memory)
+
+
+class _SetSubclassKeeper:
+    """They are filled from a plain set, which hashes and compares no element."""
+
+    _base: Any = set
+
+    def remember(self, target: Any) -> tuple[list[Any], set[Any]]:
+        return list(self._base.__iter__(target)), set[Any]().union(target)
+
+    def is_same(self, target: Any, memory: tuple[list[Any], set[Any]]) -> bool:
+        now = list(self._base.__iter__(target))
+        return len(now) == len(memory[0]) and _are_identical(now, memory[0])
+
+    def put_back(self, target: Any, memory: tuple[list[Any], set[Any]]) -> None:
+        self._base.clear(target)
+        self._base.update(target, memory[1])
 
 
 class _BufferKeeper:
@@ -167,9 +195,9 @@ class _BufferKeeper:
 
 
 class _RandomKeeper:
-    """Random generators of Python."""
+    """Random generators of Python, as far as they are C; the rest are attributes."""
 
-    _base: Any = random.Random
+    _base: Any = Random
 
     def remember(self, target: Any) -> Any:
         return self._base.getstate(target)
@@ -188,7 +216,7 @@ class _MemoryFileKeeper:
         self._base = base
 
     def remember(self, target: Any) -> Any:
-        if target.closed:
+        if self._base.closed.__get__(target):
             return None
         # Without the last item, the attributes: they are a dict, found like any other.
         return self._base.__getstate__(target)[:-1]
@@ -212,7 +240,7 @@ class _BoundedCacheKeeper:
     """
 
     def remember(self, target: Any) -> tuple[int, int]:
-        info = target.cache_info()
+        info = _cache.cache_info(target)
         return info.misses, info.currsize
 
     def is_same(self, target: Any, memory: tuple[int, int]) -> bool:
@@ -220,37 +248,56 @@ class _BoundedCacheKeeper:
 
     def put_back(self, target: Any, memory: tuple[int, int]) -> None:
         del memory
-        target.cache_clear()
+        _cache.cache_clear(target)
 
 
 class _CountKeeper:
     """``itertools.count``, which cannot be set back: the developer is told."""
 
     def remember(self, target: object) -> str:
-        return repr(target)
+        return str(_count.__repr__(target))
 
     def is_same(self, target: object, memory: str) -> bool:
-        return repr(target) == memory
+        return self.remember(target) == memory
 
     def put_back(self, target: object, memory: str) -> None:
         _log.warning(
             "a message was undone, but %s in the heap cannot be set back to %s: count with an int",
-            target,
+            self.remember(target),
             memory,
         )
+
+
+class _DecimalContextKeeper:
+    """A ``decimal.Context``, where the precision is set."""
+
+    _names = ("prec", "rounding", "Emin", "Emax", "capitals", "clamp")
+
+    def remember(self, target: Any) -> Any:
+        plain = [getattr(target, name) for name in self._names]
+        return plain, dict(target.flags), dict(target.traps)
+
+    def is_same(self, target: Any, memory: Any) -> bool:
+        return bool(self.remember(target) == memory)
+
+    def put_back(self, target: Any, memory: Any) -> None:
+        plain, target.flags, target.traps = memory
+        for name, value in zip(self._names, plain, strict=True):
+            setattr(target, name, value)
 
 
 _KEEPERS: tuple[tuple[type[Any], Keeper], ...] = (
     (OrderedDict, _OrderedDictKeeper()),
     (defaultdict, _DefaultDictKeeper()),
     (dict, _DictSubclassKeeper()),
-    (list, _IterableKeeper(list, "extend")),
-    (set, _IterableKeeper(set, "update")),
-    (deque, _IterableKeeper(deque, "extend")),
+    (list, _IterableKeeper(list)),
+    (set, _SetSubclassKeeper()),
+    (deque, _IterableKeeper(deque)),
     (bytearray, _BufferKeeper(bytearray)),
     (array, _BufferKeeper(array)),
     (itertools.count, _CountKeeper()),
-    (random.Random, _RandomKeeper()),
+    (Random, _RandomKeeper()),
+    (decimal.Context, _DecimalContextKeeper()),
     (io.BytesIO, _MemoryFileKeeper(io.BytesIO)),
     (io.StringIO, _MemoryFileKeeper(io.StringIO)),
 )
@@ -260,14 +307,13 @@ _bounded_cache_keeper = _BoundedCacheKeeper()
 
 def keeper_for(target: Any) -> Keeper | None:
     """Return the keeper for an object's C-level content, or ``None`` when it needs none."""
-    if isinstance(target, random.SystemRandom):
-        return None  # It has no state, and asking for it is an error.
-    if isinstance(target, LRU_CACHE):
+    kind = type(cast("object", target))
+    if issubclass(kind, LRU_CACHE):
         # An unbounded cache is one plain dict, which is found and put back like any other.
-        is_bounded = target.cache_parameters()["maxsize"] is not None
+        is_bounded = _cache.cache_info(target).maxsize is not None
         return _bounded_cache_keeper if is_bounded else None
     for base, keeper in _KEEPERS:
-        if isinstance(target, base):
+        if issubclass(kind, base):
             return keeper
     return None
 
@@ -279,8 +325,7 @@ def hidden_parts(target: Any) -> list[object]:
     """
     if keeper_for(target) is not _bounded_cache_keeper:
         return []
+    attributes = _cache_attributes.__get__(target)
     return [
-        part
-        for part in gc.get_referents(target)
-        if type(part) is dict and part is not target.__dict__
+        part for part in gc.get_referents(target) if type(part) is dict and part is not attributes
     ]

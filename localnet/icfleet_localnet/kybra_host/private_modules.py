@@ -15,6 +15,9 @@ asks ``sys.modules`` or ``importlib`` for a module.
   timer right after the install, so that until then its numbers repeat.
 - ``os``: no environment, nothing that starts or ends processes; ``os._exit`` and ``os.abort``
   trap. Files are the machine's, where a compiled canister has an empty file system of its own.
+- ``builtins``: the canister's own; what it replaces there is replaced for its code.
+- ``sys``: hooks and settings of the process have no effect; ``sys.path`` is a copy.
+- ``gc``, ``atexit``: nothing is switched, and nothing is run at the end, as compiled.
 - ``threading``: threads cannot be started, as in the compiled runtime.
 
 Source: ``ic-wasi-polyfill``, whose clocks all give ``ic0.time``, whose random numbers come from a
@@ -22,11 +25,15 @@ seeded generator, and which fails on ``poll_oneoff``, by which Rust sleeps; ``ky
 """
 
 import _thread
+import atexit
 import datetime as dt
+import errno
+import gc
 import hashlib
 import os
 import random
 import secrets
+import sys
 import threading
 import time
 import uuid
@@ -36,7 +43,12 @@ from typing import Any, NoReturn
 
 __all__ = ["VIEWED", "PrivateModules"]
 
-VIEWED = frozenset({"_thread", "datetime", "os", "random", "secrets", "threading", "time", "uuid"})
+VIEWED = frozenset(
+    {
+        *("_thread", "atexit", "builtins", "datetime", "gc", "os", "random", "secrets", "sys"),
+        *("threading", "time", "uuid"),
+    }
+)
 """Modules of which canisters get a view."""
 
 _CONSTANT_SEED = b"kybra"
@@ -55,6 +67,21 @@ _PROCESS_NAMES = frozenset(
 _PROCESS_PREFIXES = ("exec", "spawn", "posix_spawn", "set", "sched_", "pidfd_")
 """Functions of ``os`` that WebAssembly lacks, apart from those that merely fail there."""
 
+_OS_SETTINGS = frozenset({"chdir", "chroot", "fchdir", "umask"})
+"""Functions of ``os`` that change the process."""
+
+_GC_SWITCHES = ("disable", "enable", "freeze", "unfreeze", "set_debug", "set_threshold")
+
+_SYS_LISTS = ("argv", "meta_path", "path", "path_hooks")
+
+_SYS_SETTINGS = frozenset(
+    {
+        *("activate_stack_trampoline", "addaudithook", "set_asyncgen_hooks"),
+        *("set_coroutine_origin_tracking_depth", "set_int_max_str_digits", "setdlopenflags"),
+        *("setprofile", "setswitchinterval", "settrace"),
+    }
+)
+
 
 class PrivateModules:
     """Makes views for one canister; they keep no state between each other but the generator.
@@ -63,7 +90,7 @@ class PrivateModules:
         random_seed: Seeds the canister's ``random``.
         clock: Gives the time of the message, in nanoseconds.
         halt: Traps the message, with a reason.
-        builtins: What functions of views see as builtins.
+        builtins: The canister's own, which functions of views see too.
     """
 
     def __init__(
@@ -72,7 +99,7 @@ class PrivateModules:
         random_seed: bytes,
         clock: Callable[[], int],
         halt: Callable[[str], NoReturn],
-        builtins: Mapping[str, Any],
+        builtins: ModuleType,
     ) -> None:
         self._random_seed = random_seed
         self._clock = clock
@@ -85,10 +112,14 @@ class PrivateModules:
         if found is None:
             makers: dict[str, Callable[[dict[str, ModuleType]], ModuleType]] = {
                 "_thread": self._thread,
+                "atexit": self._atexit,
+                "builtins": self._own_builtins,
                 "datetime": self._datetime,
+                "gc": self._gc,
                 "os": self._os,
                 "random": self._random,
                 "secrets": self._secrets,
+                "sys": self._sys,
                 "threading": self._threading,
                 "time": self._time,
                 "uuid": self._uuid,
@@ -104,7 +135,38 @@ class PrivateModules:
         if "os" in views:
             names = vars(views["os"])
             held += [names["environ"], names["urandom"].__self__.state]
+        if "sys" in views:
+            # Not its hooks for imports, which lead to the host.
+            names = vars(views["sys"])
+            held += [names["argv"], names["path"]]
         return held
+
+    def _atexit(self, views: dict[str, ModuleType]) -> ModuleType:
+        del views
+        view = _copy(atexit)
+        vars(view).update(register=_first, unregister=_nothing, _clear=_nothing)
+        vars(view).update(_run_exitfuncs=_nothing)
+        return view
+
+    def _own_builtins(self, views: dict[str, ModuleType]) -> ModuleType:
+        del views
+        return self._builtins
+
+    def _gc(self, views: dict[str, ModuleType]) -> ModuleType:
+        del views
+        view = _copy(gc)
+        vars(view).update(dict.fromkeys(_GC_SWITCHES, _nothing), callbacks=[])
+        # As one that finds nothing; it would search the memory of all canisters.
+        vars(view)["collect"] = _collect_none
+        return view
+
+    def _sys(self, views: dict[str, ModuleType]) -> ModuleType:
+        del views
+        view = _copy(sys)
+        names = vars(view)
+        names.update((name, [*names[name]]) for name in _SYS_LISTS)
+        names.update(dict.fromkeys(_SYS_SETTINGS & names.keys(), _nothing))
+        return view
 
     def _random(self, views: dict[str, ModuleType]) -> ModuleType:
         shared = getattr(random, "_inst")  # noqa: B009  # Private: found by name, not by type.
@@ -133,6 +195,7 @@ class PrivateModules:
             getrandom=entropy.read_flagged,
             abort=self._abort,
             _exit=self._exit,
+            **dict.fromkeys(_OS_SETTINGS & names.keys(), _refuse_setting),
         )
         return view
 
@@ -182,6 +245,7 @@ class PrivateModules:
         del views
         view = _copy(_thread)
         vars(view).update(start_new_thread=_refuse_thread, start_new=_refuse_thread)
+        vars(view).update(interrupt_main=_nothing)
         return view
 
     def _threading(self, views: dict[str, ModuleType]) -> ModuleType:
@@ -205,7 +269,7 @@ class PrivateModules:
         """Copy a module, so that its functions see the copy's names."""
         view = _copy(module)
         names = vars(view)
-        names["__builtins__"] = self._builtins
+        names["__builtins__"] = vars(self._builtins)
         for name, value in list(names.items()):
             if isinstance(value, FunctionType) and value.__globals__ is vars(module):
                 made = FunctionType(
@@ -263,6 +327,23 @@ def _clocked_functions(clock: Callable[[], int]) -> SimpleNamespace:
     return SimpleNamespace(
         gmtime=gmtime, localtime=gmtime, asctime=asctime, ctime=ctime, strftime=strftime
     )
+
+
+def _nothing(*_: object, **__: object) -> None:
+    """Stand for what switches something of the process."""
+
+
+def _collect_none(generation: int = 2) -> int:
+    del generation
+    return 0
+
+
+def _first(function: Callable[..., object], *_: object, **__: object) -> Callable[..., object]:
+    return function
+
+
+def _refuse_setting(*_: object, **__: object) -> NoReturn:
+    raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
 
 
 def _refuse_thread(*_: object, **__: object) -> NoReturn:

@@ -10,7 +10,7 @@ held are positions of iterators and generators, the inner state of C objects, th
 """
 
 import logging
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
@@ -18,7 +18,7 @@ from itertools import count
 from icfleet_localnet.kybra_host.checkpoint import Checkpoint, Snapshot, Untouched
 from icfleet_localnet.kybra_host.modules import LoadedModules, ModuleSpace
 from icfleet_localnet.kybra_host.stable_memory import StableMemory, Undone
-from icfleet_localnet.kybra_host.timers import Timer, TimerTable
+from icfleet_localnet.kybra_host.timers import TimerState, TimerTable
 
 __all__ = ["HEAP_OBJECTS_WARNED", "HELD_MAX", "Branch", "UnitOfWork"]
 
@@ -31,8 +31,6 @@ Measured 2026-11 on dicts of four fields: 0.2 us an object to compare, 0.8 us to
 HELD_MAX = 4
 """States held at once; a held state costs as much memory as the heap's containers."""
 
-_TimerState = tuple[Mapping[int, Timer], int]
-
 _log = logging.getLogger(__name__)
 
 
@@ -42,7 +40,7 @@ class Branch:
 
     heap: Snapshot
     memory: Undone
-    timers: _TimerState
+    timers: TimerState
     modules: LoadedModules
 
 
@@ -51,7 +49,7 @@ class _Held:
     """A committed state that can be visited."""
 
     heap: Snapshot
-    timers: _TimerState
+    timers: TimerState
     modules: LoadedModules
     position: int
     """How many writes to stable memory were logged before."""
@@ -80,8 +78,9 @@ class UnitOfWork:
         self._waiting = waiting
         self._checkpoint: Snapshot | None = None
         self._is_current = False
-        self._before: tuple[_TimerState, LoadedModules] | None = None
+        self._before: tuple[TimerState, LoadedModules] | None = None
         self._heap_objects = 0
+        self._counted_objects = 0
         self._has_warned = False
         self._undoes_heap = True
         self._left: list[object] = []
@@ -97,6 +96,11 @@ class UnitOfWork:
     def heap_objects(self) -> int:
         """Mutable objects seen by the last checkpoint."""
         return self._heap_objects
+
+    @property
+    def counted_objects(self) -> int:
+        """The same, before the last message that was kept: queries do not renew it."""
+        return self._counted_objects
 
     @property
     def is_exact(self) -> bool:
@@ -126,6 +130,7 @@ class UnitOfWork:
         if self._held:
             self._writes += written
         self._is_current = False
+        self._counted_objects = self._heap_objects
 
     def hold(self) -> int:
         """Keep the committed state for ``visit``, and return its number."""

@@ -32,7 +32,7 @@ from icfleet_localnet.rejects import (
     uninstalled,
 )
 
-__all__ = ["Code"]
+__all__ = ["Code", "remove_code"]
 
 _log = EventLog(__name__)
 
@@ -91,14 +91,7 @@ class Code:
     def uninstall(self, call: ManagementCall, canister: Canister) -> Result:
         """``uninstall_code``: settings, cycles and status stay."""
         self._subnet.abandon(canister.id, uninstalled(canister.id))
-        _close_instance(canister)
-        canister.module = None
-        canister.installed_ns = None
-        canister.certified_data = b""
-        canister.next_timer_ns = None
-        canister.chunks.clear()
-        canister.log.clear()
-        canister.version += 1
+        remove_code(canister)
         change = Change(call.now_ns, canister.version, call.change_origin, "code_uninstall")
         canister.history.add(change)
         _log.info("canister code uninstalled", canister=str(canister.id))
@@ -129,6 +122,18 @@ class Code:
             return Installed(
                 None, Outcome(trap=Trap(f"the local network failed: {error!r}", "IC0502"))
             )
+
+
+def remove_code(canister: Canister) -> None:
+    """Take out a canister's code, and all that belongs to it."""
+    _close_instance(canister)
+    canister.module = None
+    canister.installed_ns = None
+    canister.certified_data = b""
+    canister.next_timer_ns = None
+    canister.chunks.clear()
+    canister.log.clear()
+    canister.version += 1
 
 
 def _read_request(mode: Mapping[str, Any]) -> _Request:

@@ -1,15 +1,24 @@
 """Runs each canister in a process of its own.
 
-Undoing is exact, since it is done by going on in a process that was forked before: the heap with
-all iterators, generators, caches and random states, and whatever else Python code can change in
-its process. Code that runs away, runs out of memory or crashes ends its process, and nothing
-else; canisters never share a module.
+Code that runs away, runs out of memory or crashes ends its process, and nothing else; canisters
+never share a module.
+
+A process always has sleeping copies, forked some commits ago. When it is gone, killed or crashed,
+one of them does again what was committed since, and goes on: see ``journal`` for why that comes to
+the same. A message that traps is undone by a checkpoint of the heap where that is exact and cheap,
+as ``kybra_host.checkpoint`` says; on heaps that are large, or hold what no checkpoint restores
+(iterators, generators, caches, hashes, sets that changed), by ending the process too.
+
+What is not exact: a set of plain objects, which is in the order of their addresses, may change
+that order when it is done again. A heap where such a set was found gets copies at each commit
+instead; it is looked for when copies are forked. And what a message that trapped changed outside
+its canister's heap, as ``decimal``'s context, may stay.
 
 Exactness of queries: see ``reader``. Beyond it, changes a query makes *outside* its canister's
-heap, as to ``decimal``'s context, are seen by later queries on the same state, never by updates.
-An upgrade starts in the old code's process, where such changes stay.
+heap are seen by later queries on the same state, never by updates. An upgrade starts in the old
+code's process, where such changes stay.
 
-Debuggers see only the network's process; ``InProcessExecutor`` is for them, and for speed.
+Debuggers see only the network's process; ``InProcessExecutor`` is for them.
 """
 
 import pickle

@@ -20,7 +20,7 @@ __all__ = ["Begun", "Journal", "Use"]
 _SIZE = 512 * 1024
 """Bytes; only what is ever written to takes memory."""
 
-_COMMANDS_MAX = 32
+_COMMANDS_MAX = 64
 """Commands that a standby may be behind."""
 
 _REPEATED_MAX = 16

@@ -38,9 +38,9 @@ from icfleet_localnet.process_host.wire import (
     Role,
 )
 
-__all__ = ["fork_role"]
+__all__ = ["TRACKED_OBJECTS_MAX", "fork_role"]
 
-_TRACKED_OBJECTS_MAX = 20_000
+TRACKED_OBJECTS_MAX = 20_000
 """Objects from which on a fork for each query (3 to 4 ms) is cheaper than a checkpoint."""
 
 
@@ -74,7 +74,9 @@ def fork_role(
     if pid == 0:
         for one in inherited:
             one.close()
-        _serve(role, Line[Command](socket.socket(fileno=end), Command), instance, limits)
+        instance.leave_heap(is_left=True)
+        line = Line[Command](socket.socket(fileno=end), Command, takes_fds=role == "holder")
+        _serve(role, line, instance, limits)
     os.close(end)
 
 
@@ -115,7 +117,7 @@ def _read(role: Role, line: Line[Command], instance: KybraInstance, limits: Proc
 def _can_restore(instance: KybraInstance) -> bool:
     """Take a checkpoint, if it is worth it and can be restored exactly."""
     instance.leave_continuations()
-    is_small = len(gc.get_objects()) < _TRACKED_OBJECTS_MAX
+    is_small = len(gc.get_objects()) < TRACKED_OBJECTS_MAX
     # What is here now lives as long as this process, so that no collection need look at it.
     gc.freeze()
     if is_small:

@@ -177,7 +177,7 @@ Command = Install | Upgrade | Execute | TakeTimers | Fork | Retry
 R = TypeVar("R")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Packed(Generic[R]):
     """One received message."""
 
@@ -199,10 +199,12 @@ class Line(Generic[R]):
     Args:
         end: The socket, which it closes in the end.
         receives: Type of the records that come in.
+        takes_fds: Whether file descriptors may come with them.
     """
 
-    def __init__(self, end: socket.socket, receives: Any) -> None:
+    def __init__(self, end: socket.socket, receives: Any, *, takes_fds: bool = False) -> None:
         self._socket = end
+        self._takes_fds = takes_fds
         self._receives = receives
         self._decoder = msgspec.msgpack.Decoder[Any](receives)
         self._close = weakref.finalize(self, end.close)
@@ -223,6 +225,9 @@ class Line(Generic[R]):
             WireError: If the record is too large.
         """
         content = _encode(record)
+        if len(content) <= _PACKET_SIZE:
+            self._send_packet(_HEAD.pack(number, _FIRST | _LAST) + content, fds)
+            return
         if len(content) > _MESSAGE_SIZE_MAX:
             reason = f"a message of {len(content)} bytes, at most {_MESSAGE_SIZE_MAX} allowed"
             raise WireError(reason)
@@ -255,6 +260,9 @@ class Line(Generic[R]):
                 reason = f"a packet of {len(packet)} bytes"
                 raise WireError(reason)
             number, flags = _HEAD.unpack_from(packet)
+            if flags == _FIRST | _LAST:
+                content = packet[_HEAD.size :]
+                return Packed(number, self.decode(content), [*fds, *with_it], content)
             if flags & _FIRST or number != current:
                 parts, size, is_whole = [], 0, bool(flags & _FIRST)
             fds += with_it
@@ -307,6 +315,8 @@ class Line(Generic[R]):
         return b"".join(parts), fds
 
     def _receive_some(self, size: int) -> tuple[bytes, Sequence[int]]:
+        if not self._takes_fds:
+            return self._socket.recv(size), ()
         content, fds, _, _ = socket.recv_fds(self._socket, size, _FDS_MAX)
         return content, fds
 

@@ -1,12 +1,16 @@
 """The process of one canister: executes what changes it, and forks readers for what does not.
 
-A message that traps ends the process, and the standby goes on: so nothing is left of it, whatever
-it changed. After each commit a new standby is forked *before* the answer leaves: whichever process
-is killed at whatever moment, no answered message is lost, and none is executed twice. Only when
-both end within a few milliseconds, or the standby is killed during a message that then traps, is
-the canister lost; it says so.
+Two standbys sleep behind it, forked together every 64 commits or so; what was committed since is in
+the ``journal`` before its answer leaves. Whichever process is killed at whatever moment, no
+answered message is lost, and none is kept twice. Only when all three end within a few
+milliseconds is the canister lost; it says so.
+
+Measured 2026-11 on two shared cores: two forks take the system some 4 ms, a message that commits
+0.3 to 0.5 ms of this process with its share of those, a trap undone in place the same, one undone
+by a standby 5 to 7 ms.
 """
 
+import gc
 import logging
 import os
 import pickle
@@ -32,7 +36,7 @@ from icfleet_localnet.process_host.limits import (
     limit_time,
     unlimit_time,
 )
-from icfleet_localnet.process_host.reader import fork_role
+from icfleet_localnet.process_host.reader import TRACKED_OBJECTS_MAX, fork_role
 from icfleet_localnet.process_host.standby import Standby
 from icfleet_localnet.process_host.wire import (
     Command,
@@ -62,6 +66,9 @@ _log = logging.getLogger(__name__)
 _STANDBYS = 2
 """So that one may be killed while the other is needed; they share nearly all their memory."""
 
+_HEAP_OBJECTS_MAX = 2_000
+"""Mutable objects up to which each message is undone by a checkpoint, at 0.2 us an object."""
+
 _TAKEOVERS_MAX = 3
 """Processes in a row that may end over the same journal before the canister is given up."""
 
@@ -84,6 +91,11 @@ class Worker:
         self._is_stale = False
         """Whether something was committed that the standby cannot do again."""
         self._is_repeatable = True
+        """Whether no message came to something else when it was repeated."""
+        self._has_order = True
+        """Whether nothing on the heap is in the order of addresses, which repeating changes."""
+        self._undoes_in_place = False
+        self._checkpoint_blocks = 0
         self._unsent: tuple[int, Reply] | None = None
         self._done = 0
         self._blocks_before = sys.getallocatedblocks()
@@ -106,7 +118,10 @@ class Worker:
         os._exit(0)
 
     def _serve_one(self) -> bool:
-        self._stand_by()
+        before = self._stand_by()
+        # A standby wakes here, where messages have the very depth of the stack they had.
+        while before is not None and self._take_over(before):
+            pass
         self._send_unsent()
         if self._has_lost_standby():
             return True
@@ -120,7 +135,8 @@ class Worker:
         """Wait for a command, or for the news that a standby is gone."""
         if not self._standbys:
             return False
-        ready, _, _ = select.select([self._line, *self._standbys], [], [])
+        watched: list[Line[Command] | Standby] = [self._line, *self._standbys]
+        ready, _, _ = select.select(watched, [], [])
         gone = [one for one in self._standbys if one in ready]
         for one in gone:
             self._standbys.remove(one)
@@ -132,17 +148,22 @@ class Worker:
         assert self._instance is not None, "the first command is Install"
         return self._instance
 
-    def _stand_by(self) -> None:
-        """See to it that there are standbys, not far behind; a standby wakes in here."""
-        is_behind = self._is_stale or self._journal.is_long
+    def _stand_by(self) -> list[Standby] | None:
+        """See to it that there are standbys, not far behind.
+
+        Returns:
+            Older standbys, in a standby that has woken; ``None`` everywhere else.
+        """
+        is_behind = self._is_stale or self._journal.is_long or self._has_grown
         if self._instance is None or (len(self._standbys) == _STANDBYS and not is_behind):
-            return
+            return None
+        self._look_at_heap()
         before, was_stale = self._standbys, self._is_stale
         self._standbys, self._is_stale = [], False
         if self._fork_standbys():
             self._journal.go_to_next()
-            self._take_over(before)
-        elif self._standbys:
+            return before
+        if self._standbys:
             self._journal.go_to_next()
             self._journal.start()
             _dismiss(before)
@@ -151,6 +172,34 @@ class Worker:
             _dismiss(before)
         else:
             self._standbys = before
+        return None
+
+    @property
+    def _has_grown(self) -> bool:
+        """Whether the heap got too large for its checkpoint."""
+        return self._undoes_in_place and self._installed.heap_objects > _HEAP_OBJECTS_MAX
+
+    def _look_at_heap(self) -> None:
+        """Choose how messages are undone until the next standbys.
+
+        By a checkpoint where that is exact, and costs little; by repeating what was committed
+        where that makes no difference to be seen; else each commit gets standbys.
+        """
+        instance, objects = self._installed, gc.get_objects()
+        self._has_order = not any(map(_is_ordered_by_address, objects))
+        is_small = len(objects) <= TRACKED_OBJECTS_MAX
+        del objects
+        instance.leave_heap(is_left=True)
+        self._undoes_in_place, self._checkpoint_blocks = False, 0
+        if is_small:
+            before = sys.getallocatedblocks()
+            instance.leave_heap(is_left=False)
+            instance.checkpoint_heap()
+            if instance.is_exact and instance.heap_objects <= _HEAP_OBJECTS_MAX:
+                self._undoes_in_place = True
+                self._checkpoint_blocks = sys.getallocatedblocks() - before
+            else:
+                instance.leave_heap(is_left=True)
 
     def _fork_standbys(self) -> bool:
         """Fork standbys up to their number; each returns yes when it wakes."""
@@ -164,20 +213,22 @@ class Worker:
             _log.warning("no room for a canister's standby: %s", error)
         return False
 
-    def _take_over(self, before: list[Standby]) -> None:
+    def _take_over(self, before: list[Standby]) -> bool:
         """Go on from where the process that is gone was.
 
         Args:
             before: Older standbys, which must not wake any more.
+
+        Returns:
+            Whether it must be called again: this process was forked by the one that went on, and
+            woke as that ended too.
         """
         takeovers = self._journal.take_over()
         if takeovers > _TAKEOVERS_MAX:
             _dismiss(before)
             self._give_up("%d processes of a canister ended as they took over", takeovers)
         if self._fork_standbys():
-            # This process, forked just now, is woken: its parent has ended over what follows.
-            self._take_over(before)
-            return
+            return True
         _dismiss(before)
         answered = self._journal.answered
         if self._unsent is not None and self._unsent[0] <= answered:
@@ -190,6 +241,7 @@ class Worker:
         self._journal.settle()
         if self._unsent is None:
             self._line.send(0, Reply(is_takeover=True))
+        return False
 
     def _repeat(self, begun: Begun) -> Reply:
         """Do a message again that has committed, and answer it as it was answered."""
@@ -255,7 +307,7 @@ class Worker:
                 self._change(number, command, packed.content)
 
     def _fork(self, role: str, end: int) -> None:
-        inherited = [self._line, *self._standbys]
+        inherited: list[Line[Command] | Standby] = [self._line, *self._standbys]
         fork_role(role, end, self._installed, self._limits, inherited=inherited)
 
     def _take_timers(self, now_ns: int) -> Reply:
@@ -271,6 +323,7 @@ class Worker:
             self._line.send(number, Reply(outcome))
             os._exit(0)
         instance.leave_heap(is_left=True)
+        self._undoes_in_place = False
         self._commit(number, instance, outcome)
 
     def _upgrade(self, number: int, command: Upgrade) -> None:
@@ -286,6 +339,7 @@ class Worker:
         if outcome.trap is not None:
             self._give_way(number, outcome)
         instance.leave_heap(is_left=True)
+        self._undoes_in_place = False
         self._commit(number, instance, outcome)
 
     def _change(self, number: int, command: Execute, content: bytes) -> None:
@@ -293,11 +347,15 @@ class Worker:
         if self._refuse(number):
             return
         use, detail = _use_of(command.message)
-        fits = self._journal.begin(number, use, detail, content if self._is_repeatable else b"")
+        is_noted = self._is_repeatable and self._has_order
+        fits = self._journal.begin(number, use, detail, content if is_noted else b"")
         outcome = self._execute(command)
         if outcome.trap is not None:
-            self._give_way(number, outcome)
-        if fits and self._is_repeatable:
+            if not (self._undoes_in_place and self._installed.is_exact):
+                self._give_way(number, outcome)
+            self._unsent = number, Reply(outcome, self._status())
+            return
+        if fits and is_noted:
             self._journal.keep(hash(outcome))
             self._journal.count_in(outcome.instructions)
             self._unsent = number, Reply(outcome, self._status())
@@ -332,7 +390,8 @@ class Worker:
 
     def _status(self) -> Status:
         instance = self._installed
-        heap_bytes = max(0, sys.getallocatedblocks() - self._blocks_before) * _BLOCK_SIZE
+        blocks = sys.getallocatedblocks() - self._blocks_before - self._checkpoint_blocks
+        heap_bytes = max(0, blocks) * _BLOCK_SIZE
         return Status(
             next_timer_ns=instance.next_timer_ns,
             stable_bytes=instance.stable_bytes,
@@ -358,3 +417,13 @@ def _use_of(message: Message) -> tuple[Use, int]:
             return Use.CONTINUATION, continuation
         case _:
             return Use.NOTHING, 0
+
+
+def _is_ordered_by_address(one: object) -> bool:
+    if not isinstance(one, set | frozenset):
+        return False
+    items = cast("set[object] | frozenset[object]", one)
+    # Sets of classes are the libraries', above all.
+    return any(
+        type(item).__hash__ is object.__hash__ and not isinstance(item, type) for item in items
+    )

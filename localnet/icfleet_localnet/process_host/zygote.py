@@ -48,7 +48,7 @@ def main(orders: int, limits: ProcessLimits) -> None:
 
 def _work(end: int, limits: ProcessLimits) -> None:
     limit_memory(limits)
-    Worker(Line(socket.socket(fileno=end), Command), limits).serve()
+    Worker(Line(socket.socket(fileno=end), Command, takes_fds=True), limits).serve()
 
 
 def _adopt_orphans() -> None:

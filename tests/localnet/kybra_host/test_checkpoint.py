@@ -493,3 +493,84 @@ def test_size_counts_mutable_objects() -> None:
     checkpoint = checkpoint_of(module)
 
     assert checkpoint.size == 1002
+
+
+HOSTILE = """
+import collections
+
+
+def fail(*args):
+    raise AssertionError("the host runs the canister's code")
+
+
+class Meta(type):
+    guarded = False
+
+    def __getattribute__(cls, name):
+        if type.__getattribute__(cls, "guarded"):
+            fail()
+        return type.__getattribute__(cls, name)
+
+
+class Sly(metaclass=Meta):
+    __class__ = property(fail)
+
+
+class Named:
+    __module__ = Sly()
+
+
+class Mapping(dict):
+    __iter__ = keys = items = values = __getitem__ = __len__ = fail
+
+
+class Set(set):
+    __iter__ = __len__ = copy = fail
+
+
+class Lists(collections.defaultdict):
+    default_factory = property(fail)
+
+
+class Key:
+    is_set = False
+
+    def __hash__(self):
+        return fail() if Key.is_set else 7
+
+    __eq__ = __hash__
+
+
+one, other = Key(), Key()
+db = {"sly": [Sly()], "named": [Named(), Named]}
+mapping, lists, keys, own = Mapping(), Lists(list), {one}, Set((one,))
+by_key = {one: [1]}
+plain = lambda: None
+"""
+
+
+def test_no_code_of_the_canister_runs_when_its_heap_is_walked_or_put_back() -> None:
+    """Whatever it overrides: the host would wait for it outside of any limit."""
+    plain_dict: Any = dict
+    plain_set: Any = set
+    heap: Any = types.ModuleType("can")
+    exec(compile(HOSTILE, "can.py", "exec"), namespace(heap))
+    heap.Meta.guarded = heap.Key.is_set = True
+    checkpoint = checkpoint_of(heap)
+
+    plain_function: Any = heap.plain
+    plain_function.__dict__ = heap.Mapping(a=1)
+    heap.db["sly"].append(1)
+    plain_dict.__setitem__(heap.mapping, "a", 1)
+    plain_dict.__setitem__(heap.lists, "a", 1)
+    heap.keys.clear()
+    plain_set.clear(heap.own)
+    heap.by_key.clear()
+    checkpoint.restore()
+
+    assert len(heap.db["sly"]) == 1
+    assert plain_dict.__len__(heap.mapping) == plain_dict.__len__(heap.lists) == 0
+    assert plain_dict.__len__(plain_function.__dict__) == 0
+    assert len(heap.keys) == plain_set.__len__(heap.own) == len(heap.by_key) == 1
+    heap.db["sly"].append(1)
+    assert checkpoint.renew([namespace(heap)])

@@ -39,6 +39,11 @@ def trapping():
     ic.trap("tick trapped")
 
 
+def clearing_and_trapping():
+    ic.clear_timer(ids["tick"])
+    ic.trap("undo me")
+
+
 def again():
     state["ticks"] += 1
     ic.clear_timer(ids["again"])
@@ -80,7 +85,7 @@ CALLBACKS = {
     "tick": tick, "broken": broken, "trapping": trapping, "again": again,
     "broken_generator": broken_generator, "failing_after_call": failing_after_call,
     "trapping_generator": trapping_generator, "answering": answering,
-    "lambda": lambda: tick(),
+    "lambda": lambda: tick(), "clearing_and_trapping": clearing_and_trapping,
 }
 
 
@@ -241,6 +246,32 @@ def test_a_due_timer_can_still_be_cleared(canister: NativeCanister) -> None:
     outcome = canister.execute(TimerFired(timer))
     assert outcome.trap is None
     assert canister.query("ticks") == 0
+
+
+def test_a_trap_undoes_that_another_due_timer_was_cleared(canister: NativeCanister) -> None:
+    canister.update("once", "clearing_and_trapping", 5)
+    canister.update("once", "tick", 5)
+
+    cleared, fired = canister.pass_time(5)
+
+    assert cleared.trap is not None
+    assert fired.trap is None
+    assert canister.query("ticks") == 1
+    assert canister.pass_time(60) == []
+
+
+def test_a_one_shot_that_was_taken_and_not_executed_is_due_still(canister: NativeCanister) -> None:
+    """As when the one before it has spent the cycles; those set later come after it."""
+    timer = canister.update("once", "tick", 5)
+    assert canister.instance.take_due_timers(START_NS + 5 * S) == (timer,)
+    canister.trap_of("set_and_fail")
+    assert canister.instance.next_timer_ns == START_NS + 5 * S
+    later = canister.update("once", "broken", 6)
+
+    assert canister.instance.take_due_timers(START_NS + 9 * S) == (timer, later)
+    canister.execute(TimerFired(timer))
+    assert canister.query("ticks") == 1
+    assert canister.instance.take_due_timers(START_NS + 9 * S) == (later,)
 
 
 def test_clearing_an_unknown_timer_does_nothing(canister: NativeCanister) -> None:

@@ -346,6 +346,57 @@ def short() -> nat64:
     assert canister.query("short") == 1_999_000
 
 
+RECURSIVE = {
+    "except": "def f():\n    try: f()\n    except Exception: f()\nf()",
+    "except-base": "def f():\n    try: f()\n    except BaseException: f()\nf()",
+    "finally": "def f():\n    try: f()\n    finally: f()\nf()",
+    "loop": (
+        "def f():\n    for _ in range(1000):\n        try: f()\n        except Exception: pass\nf()"
+    ),
+    "while": (
+        "def f():\n    while True:\n        try: f()\n        except BaseException: pass\nf()"
+    ),
+    "two": (
+        "def g():\n    try: f()\n    except Exception: f()\n"
+        "def f():\n    try: g()\n    except Exception: g()\nf()"
+    ),
+    "comprehension": (
+        "def g():\n    try: f()\n    except Exception: f()\n"
+        "def f(): return [g() for _ in range(3)]\nf()"
+    ),
+    "generator": (
+        "def f():\n    try: yield from f()\n    except Exception: yield from f()\nlist(f())"
+    ),
+    "eq": (
+        "class A:\n    def __eq__(self, other):\n        try: return self == other\n"
+        "        except Exception: return self == other\nA() == A()"
+    ),
+    "del": "class A:\n    def __del__(self):\n        A()\n        A()\nA()",
+    "limit": (
+        "import sys\nsys.setrecursionlimit(200)\n"
+        "def f():\n    try: f()\n    except Exception: f()\nf()"
+    ),
+}
+
+
+@pytest.mark.parametrize("body", RECURSIVE.values(), ids=RECURSIVE)
+def test_endless_code_ends_also_where_no_frame_is_left(
+    body: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Most of its work is done at the recursion limit, where nobody can look at another."""
+    indented = body.replace("\n", "\n    ")
+    source = (
+        f"from kybra import nat64, update\n\n@update\ndef endless() -> nat64:\n    {indented}\n"
+    )
+    canister = NativeCanister.install(source + "    return 1\n")
+
+    for _ in range(2):
+        outcome = canister.execute(Update("endless", NO_ARGS), instruction_limit=100_000_000)
+
+        limited(outcome, 100_000_000)
+    assert len(capsys.readouterr().err) < 1_000
+
+
 def test_an_endless_import_or_init_ends() -> None:
     environment = Environment(
         canister=CANISTER, caller=ADA, time_ns=START_NS, cycles=0, instruction_limit=10**7

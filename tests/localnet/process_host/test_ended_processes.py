@@ -278,7 +278,7 @@ def test_processes_killed_at_random_lose_nothing(
     executor: ProcessExecutor, canister: NativeCanister, methods: tuple[str, ...]
 ) -> None:
     """Each update is executed once, or traps and is not executed; seeded, one kill at a time."""
-    rng = random.Random(7)
+    rng, choices = random.Random(7), random.Random(8)
     is_over = threading.Event()
 
     def kill_some() -> None:
@@ -292,7 +292,7 @@ def test_processes_killed_at_random_lose_nothing(
     outcomes: list[Outcome] = []
     end_s = time.monotonic() + 3
     while time.monotonic() < end_s:
-        message = canister.update_message(rng.choice(methods))
+        message = canister.update_message(choices.choice(methods))
         outcomes.append(canister.execute(message))
     is_over.set()
     killer.join()

@@ -46,7 +46,7 @@ def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
 @pytest.fixture
 def ends(pair: tuple[socket.socket, socket.socket]) -> Ends:
     """The canister's side, which receives commands, and the network's."""
-    return Line[Command](pair[0], Command), Line[Reply](pair[1], Reply)
+    return Line[Command](pair[0], Command, takes_fds=True), Line[Reply](pair[1], Reply)
 
 
 @pytest.mark.parametrize(
