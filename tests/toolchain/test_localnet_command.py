@@ -135,6 +135,8 @@ def test_its_log_is_json_where_programs_read_it(tmp_path: Path) -> None:
     [
         (("--subnets", "0"), "0 subnets: choose 1 to 64"),
         (("--subnets", "65"), "65 subnets: choose 1 to 64"),
+        (("--ready-file", "/nowhere/x.json"), "there is no folder /nowhere"),
+        (("--port", "5001", "--admin-port", "5001"), "are both 5001: choose two"),
         (("--profile", "x"), "no profile 'x': choose one of fast, mainnet"),
         (("--profile", "mainnet", "--scale", "0"), "scale '0' is not a number above 0"),
         (("--scale", "1/2"), "profile fast limits nothing"),

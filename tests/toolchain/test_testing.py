@@ -118,6 +118,11 @@ def test_a_trap_in_init_is_told_with_its_traceback(counter: Path) -> None:
         localnet.install(counter, 1)
 
 
+def test_a_source_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with Localnet() as localnet, pytest.raises(FileNotFoundError, match="no canister source"):
+        localnet.install(tmp_path / "nope")
+
+
 def test_a_network_that_cannot_start_says_why() -> None:
     with Localnet() as running:
         port = int(running.url.rsplit(":", 1)[1])
@@ -168,7 +173,7 @@ def test_the_fixtures_are_there_in_any_project(tmp_path: Path) -> None:
     result = run_pytest(tmp_path)
 
     assert "3 passed, 1 error" in result.stdout, result.stdout + result.stderr
-    assert "unexpected keyword argument 'subnet'" in result.stdout
+    assert "no 'subnet'; there are executor, profile, scale, subnets" in result.stdout
 
 
 @pytest.mark.timeout(120)

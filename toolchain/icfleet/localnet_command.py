@@ -19,7 +19,7 @@ from icfleet.option_values import ExecutorName
 from icfleet.printing import print_lines
 from icfleet.progress import Progress
 from icfleet_localnet.profiles import Profile, profile_from
-from icfleet_localnet.server import LocalnetOptions, LocalnetServer
+from icfleet_localnet.server import DEFAULT_PORT, LocalnetOptions, LocalnetServer
 from icfleet_localnet.state_directory import StateDirectory
 from icfleet_localnet.topology import Topology
 
@@ -27,6 +27,7 @@ __all__ = [
     "LocalnetCommand",
     "NetworkChoice",
     "ReadyLocalnet",
+    "check_ready_file",
     "fix_hash_seed",
     "run_localnet",
 ]
@@ -51,7 +52,11 @@ class NetworkChoice:
 
         Raises:
             LocalnetError: If an option makes no sense.
+            ToolchainError: If two options exclude each other.
         """
+        if self.port and self.port == self.admin_port:
+            reason = f"--port and --admin-port are both {self.port}: choose two"
+            raise ToolchainError(reason)
         options = LocalnetOptions(
             subnets=self.subnets,
             profile=self.checked_profile(),
@@ -105,6 +110,8 @@ def run_localnet(command: LocalnetCommand, progress: Progress) -> None:
     if command.seed is not None and command.state_dir is not None:
         reason = "--state-dir keeps a seed of its own: leave --seed out"
         raise ToolchainError(reason)
+    if command.ready_file is not None:
+        check_ready_file(command.ready_file)
     try:
         with _opened_state(command) as state:
             seed = None if command.seed is None else command.seed.encode()
@@ -117,6 +124,17 @@ def run_localnet(command: LocalnetCommand, progress: Progress) -> None:
     finally:
         if command.ready_file is not None:
             command.ready_file.unlink(missing_ok=True)
+
+
+def check_ready_file(path: Path) -> None:
+    """Say before the start that a file cannot be written, and not after.
+
+    Raises:
+        ToolchainError: If its folder is not there.
+    """
+    if not path.absolute().parent.is_dir():
+        reason = f"--ready-file: there is no folder {path.absolute().parent}"
+        raise ToolchainError(reason)
 
 
 def fix_hash_seed(state_dir: Path | None) -> None:
@@ -208,4 +226,6 @@ def _ready_lines(server: LocalnetServer) -> list[str]:
         lines.append(
             f"Subnet {number:<6}  {subnet.id}  new canisters near {subnet.plan.first_canister}"
         )
-    return [*lines, "", server.profile.label(), "", "Ctrl-C stops it."]
+    host = "" if server.url.endswith(f":{DEFAULT_PORT}") else f" --host {server.url}"
+    following = ["Next, in your project's folder:", f"  icfleet deploy{host}"]
+    return [*lines, "", server.profile.label(), "", *following, "", "Ctrl-C stops it."]

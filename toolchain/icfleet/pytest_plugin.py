@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["clock", "fleet", "localnet", "pytest_addoption", "pytest_configure"]
 
 _MARK = "localnet"
+_CHOICES = frozenset({"executor", "profile", "scale", "subnets"})
 _DFX = "icfleet_dfx"
 
 
@@ -52,11 +53,11 @@ def localnet(request: pytest.FixtureRequest) -> "Iterator[Localnet]":
     node = cast("pytest.Item", request.node)
     mark = node.get_closest_marker(_MARK)
     chosen: dict[str, Any] = {} if mark is None else dict(mark.kwargs)
-    try:
-        choice = NetworkChoice(port=0, admin_port=0, **chosen)
-    except TypeError as error:
-        reason = f"@pytest.mark.{_MARK}: {error}"
-        raise pytest.UsageError(reason) from error
+    unknown = sorted(set(chosen) - _CHOICES)
+    if unknown:
+        reason = f"@pytest.mark.{_MARK}: no {unknown[0]!r}; there are {', '.join(sorted(_CHOICES))}"
+        raise pytest.UsageError(reason)
+    choice = NetworkChoice(port=0, admin_port=0, **chosen)
     with Localnet(choice, seed=node.nodeid.encode()) as running:
         yield running
 

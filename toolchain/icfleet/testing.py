@@ -6,6 +6,7 @@ other frameworks use ``Localnet`` as a context manager.
 """
 
 import asyncio
+import errno
 import threading
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Future
@@ -184,9 +185,12 @@ class Localnet:
 
         Raises:
             CanisterSourceError: If Kybra would not compile it.
+            FileNotFoundError: If there is no such file.
         """
         entry = entry.absolute()
         entry = entry / _ENTRY if entry.is_dir() else entry
+        if not entry.is_file():
+            raise FileNotFoundError(errno.ENOENT, "there is no canister source", str(entry))
         root = Path.cwd()
         # A test's own little canister lies anywhere, and imports from beside itself.
         outside = not entry.is_relative_to(root)

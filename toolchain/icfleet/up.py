@@ -11,7 +11,7 @@ from icfleet.canister_ids import forget_canister_ids
 from icfleet.event_loop import stopped_by_signals
 from icfleet.fleet_up import FleetUp, ReadyFile, bring_up
 from icfleet.identities import load_or_create_identity
-from icfleet.localnet_command import NetworkChoice
+from icfleet.localnet_command import NetworkChoice, check_ready_file
 from icfleet.log_output import configure_logging
 from icfleet.printing import print_lines
 from icfleet.progress import Progress
@@ -42,6 +42,8 @@ async def run_up(options: UpOptions, progress: Progress) -> None:
     """
     # What the network does is shown by our own progress.
     configure_logging("warning")
+    if options.ready_file is not None:
+        check_ready_file(options.ready_file)
     site = open_site(options.dfx, _NETWORK, None)
     task = asyncio.current_task()
     assert task is not None
