@@ -25,6 +25,8 @@ __all__ = ["FORMAT", "Origin", "StateDirectory"]
 
 FORMAT = 2
 _SEED_SIZE = 32
+_ORIGIN_FILE, _DRAFT_FILE, _JOURNAL_FILE = "network.json", ".network.json.draft", "journal"
+_OWN_FILES = frozenset({_ORIGIN_FILE, _DRAFT_FILE, _JOURNAL_FILE})
 _ORIGIN_SIZE_MAX = 64 * 1024
 _CHECKED = {
     "format": "format",
@@ -89,9 +91,10 @@ class StateDirectory:
             started_ns=now_ns,
             seed=secrets.token_hex(_SEED_SIZE),
         )
+        _check_ours(path)
         try:
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            journal = FileIO(path / "journal", "r+", opener=_open_privately)
+            journal = FileIO(path / _JOURNAL_FILE, "r+", opener=_open_privately)
         except OSError as error:
             raise _unusable(path, error) from error
         with journal:
@@ -160,6 +163,18 @@ def _unusable(path: Path, error: OSError) -> StateDirectoryError:
     return StateDirectoryError(f"{path} cannot be used for --state-dir: {error.strerror}")
 
 
+def _check_ours(path: Path) -> None:
+    """Leave other people's folders alone."""
+    if path.is_dir():
+        others = {entry.name for entry in path.iterdir()} - _OWN_FILES
+        if others and not (path / _ORIGIN_FILE).exists():
+            reason = f"{path} holds other files and no network: choose a folder of its own"
+            raise StateDirectoryError(reason)
+    elif path.is_file():
+        reason = f"{path} is a file: choose a folder"
+        raise StateDirectoryError(reason)
+
+
 def _lock(path: Path, journal: FileIO) -> None:
     try:
         fcntl.flock(journal, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -169,13 +184,13 @@ def _lock(path: Path, journal: FileIO) -> None:
 
 
 def _read_or_write_origin(path: Path, wanted: Origin, journal: FileIO) -> Origin:
-    file = path / "network.json"
+    file = path / _ORIGIN_FILE
     if file.exists():
         return _read_origin(file)
     if os.fstat(journal.fileno()).st_size:
         reason = f"{path} has a journal and no network.json: it is damaged, choose another folder"
         raise StateDirectoryError(reason)
-    draft = path / ".network.json.draft"
+    draft = path / _DRAFT_FILE
     draft.touch(mode=0o600)
     draft.write_bytes(msgspec.json.format(msgspec.json.encode(wanted)))
     draft.replace(file)

@@ -175,6 +175,17 @@ def test_a_place_that_cannot_be_written_is_named(path: Path) -> None:
         pytest.fail("nobody can write there")
 
 
+def test_other_peoples_folders_are_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+
+    with pytest.raises(StateDirectoryError, match="holds other files"), opened(tmp_path):
+        pytest.fail("it is somebody's")
+    with pytest.raises(StateDirectoryError, match="is a file"), opened(tmp_path / "notes.txt"):
+        pytest.fail("it is no folder")
+
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
 def test_a_folder_in_place_of_the_journal_is_named(tmp_path: Path) -> None:
     """Not a traceback."""
     (tmp_path / "journal").mkdir()
