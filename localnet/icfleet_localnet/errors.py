@@ -7,6 +7,9 @@ LocalnetError
 │   └── WasmCodeError     ... because it is compiled code, not sources
 ├── StateDirectoryError   a --state-dir that is in use, damaged, or of another version
 ├── TopologyError         a number of subnets or nodes that cannot be
+├── ProfileError          no such profile, or a scale that does not fit it (``profiles``)
+├── OverloadedError       a modelled node takes no more queries (``thread_model``)
+├── FaultRuleError        a fault rule or command that makes no sense (``fault_rules``)
 ├── KybraMissingError     the kybra package is not installed
 └── CanisterSourceError   Kybra's compiler would refuse these sources, or drop part of them
 """

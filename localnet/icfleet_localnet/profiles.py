@@ -62,8 +62,6 @@ class Capacity:
     queries_in_flight_max: int = 400
     """Per node, running or waiting. Source: ``max_query_concurrent_requests`` in dfinity/ic
     ``rs/config/src/http_handler.rs``, a hundred for each thread."""
-    ingress_per_round_max: int = 1_000
-    """Per subnet. Source: ``MAX_INGRESS_MESSAGES_PER_BLOCK``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,14 +106,6 @@ class Profile:
         """Per thread, scaled; ``None`` without a limit."""
         capacity = self.capacity
         return None if capacity is None else float(capacity.instructions_per_second * self.scale)
-
-    @property
-    def ingress_per_round_max(self) -> int | None:
-        """Users' messages that one round may take, scaled; ``None`` without a limit."""
-        capacity = self.capacity
-        return (
-            None if capacity is None else max(1, int(capacity.ingress_per_round_max * self.scale))
-        )
 
     def update_time_s(self, instructions: int) -> float:
         """How long an update-type message keeps its thread."""

@@ -70,7 +70,7 @@ def test_the_fast_profile_delays_and_limits_nothing() -> None:
         0,
         0,
     )
-    assert (FAST.instructions_per_second, FAST.ingress_per_round_max) == (None, None)
+    assert FAST.instructions_per_second is None
 
 
 @pytest.mark.parametrize(
@@ -132,13 +132,6 @@ def test_a_scale_stretches_executions_and_nothing_else(scale: Fraction, instruct
     )
     assert scaled.draw_update(Random(5)) == FULL.draw_update(Random(5))
     assert (scaled.node_count, scaled.capacity) == (13, FULL.capacity)
-
-
-def test_a_scaled_round_takes_fewer_messages_from_users() -> None:
-    """A block holds 1,000."""
-    assert FULL.ingress_per_round_max == 1_000
-    assert MAINNET.ingress_per_round_max == 10
-    assert profile_from("mainnet", "1/100000").ingress_per_round_max == 1
 
 
 @pytest.mark.parametrize("profile", PROFILES.values(), ids=PROFILES.keys())

@@ -12,7 +12,7 @@ as ``kybra_host.checkpoint`` says; on heaps that are large, or hold what no chec
 What is not exact: a set of plain objects, which is in the order of their addresses, may change
 that order when it is done again. A heap where such a set was found gets copies at each commit
 instead; it is looked for when copies are forked. And what a message that trapped changed outside
-its canister's heap, as ``decimal``'s context, may stay.
+its canister's heap, as a patched library module, may stay.
 
 Exactness of queries: see ``reader``. Beyond it, changes a query makes *outside* its canister's
 heap are seen by later queries on the same state, never by updates. An upgrade starts in the old

@@ -185,7 +185,7 @@ class ProcessInstance:
                 return self._read(self._current, command)
 
     def take_due_timers(self, now_ns: int) -> Sequence[int]:
-        """Return timers whose deadline has passed; drop one-shots, re-arm intervals from now."""
+        """Return timers whose deadline has passed; one that is not executed stays due."""
         deadline_ns = self._status.next_timer_ns
         if self._is_closed or deadline_ns is None or deadline_ns > now_ns:
             return ()
