@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help install demo up test lint bench clean
+.PHONY: help install demo up test lint bench simulate clean
 
 help:  ## Show the targets
 	@grep -hE '^[a-z]+: .*##|^[a-z]+:  *##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -66,10 +66,17 @@ lint: install $(NODE_STAMP)  ## Style, imports, types and the canisters' own rul
 	@$(BIN)/lint-imports
 	@$(BIN)/mypy
 	@$(BIN)/pyright
-	@$(BIN)/icfleet lint canisters/game/main.py
+	@$(BIN)/icfleet generate --check canisters/game examples/counter
+	@$(BIN)/icfleet lint canisters/game/main.py examples/counter/main.py
 
 bench: install  ## Side-by-side measurements, written to benchmarks/results
 	@PYTHONPATH=benchmarks:tests/support $(BIN)/python benchmarks/run.py
+
+MINUTES ?= 10
+FROM ?= 10000
+
+simulate: install  ## Simulated fleets with faults, seed after seed (MINUTES=60 FROM=10000)
+	@$(BIN)/python benchmarks/simulate.py --minutes $(MINUTES) --from $(FROM)
 
 clean:  ## Remove .venv and all caches
 	@rm -rf $(VENV) .icfleet .dfx .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

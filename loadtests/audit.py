@@ -30,6 +30,7 @@ from audit_formats import (
     Status,
     chain,
     chain_hashes,
+    epoch_after,
 )
 
 EXIT_PASSED, EXIT_FAILED = 0, 1
@@ -64,8 +65,17 @@ _RECORD = Types.Record(
         "rows": Types.Vec(_ROW),
     }
 )
-_BATCH = Types.Record({"epoch": Types.Nat64, "records": Types.Vec(_RECORD)})
-_LOG = Types.Variant({"Batch": _BATCH, "Diverged": _POSITION, "NotAttached": Types.Null})
+_BATCH = Types.Record({"records": Types.Vec(_RECORD)})
+_LOG = Types.Variant(
+    {
+        "Batch": _BATCH,
+        "Reseed": _POSITION,
+        "Diverged": _POSITION,
+        "Behind": _POSITION,
+        "Seeding": Types.Null,
+        "NotAttached": Types.Null,
+    }
+)
 _ACCOUNT = Types.Record({"owner": Types.Text, "balance": Types.Nat64})
 _ACCOUNTS = Types.Record(
     {"as_of": _POSITION, "next": Types.Opt(Types.Nat64), "accounts": Types.Vec(_ACCOUNT)}
@@ -101,10 +111,9 @@ class Witness:
         return Status(next(iter(said["role"])), position, bytes(said["chain_hash"]))
 
     def _walk_log(self, name: str, status: Status) -> Iterator[LogRecord]:
-        epoch, end = status.position
-        seq, chain_hash = 0, chain_hashes(epoch, [])[0]
+        epoch, seq, chain_hash = 0, 0, chain_hashes([])[0]
         for _ in range(PAGES_MAX):
-            if seq >= end:
+            if seq >= status.position.seq:
                 return
             arguments = [
                 {"type": _POSITION, "value": {"epoch": epoch, "seq": seq}},
@@ -118,6 +127,7 @@ class Witness:
             for fields in said["Batch"]["records"]:
                 record = _log_record(fields)
                 seq, chain_hash = record.seq, chain(chain_hash, record)
+                epoch = epoch_after(epoch, record)
                 yield record
         reason = f"the log of {name} has more than {PAGES_MAX} pages"
         raise AuditError(reason)

@@ -8,12 +8,12 @@ from audit_formats import (
     AuditError,
     Ledger,
     LogRecord,
-    Position,
     Status,
     chain_hashes,
     movement_of,
     operation_digest,
     outcome_of,
+    positions,
 )
 
 __all__ = ["Check", "Statement", "audit"]
@@ -64,7 +64,7 @@ def audit(statements: Mapping[str, Statement], acknowledged: Sequence[Acknowledg
     ledger, movement = _check_movements(main, acknowledged)
     return [
         _check_exactly_once(by_key, acknowledged),
-        _check_outcomes(by_key, acknowledged, main.status.position.epoch),
+        _check_outcomes(by_key, acknowledged, main),
         _check_contents(by_key, acknowledged),
         _check_chain(main),
         _check_positions(main, replicas),
@@ -97,11 +97,12 @@ def _check_exactly_once(by_key: _ByKey, acknowledged: Sequence[Acknowledged]) ->
     return Check("every acknowledged operation exactly once in main's log", figures, faults)
 
 
-def _check_outcomes(by_key: _ByKey, acknowledged: Sequence[Acknowledged], epoch: int) -> Check:
+def _check_outcomes(by_key: _ByKey, acknowledged: Sequence[Acknowledged], main: Statement) -> Check:
     faults: list[str] = []
+    places = {place.seq: place for place in positions(main.log)}
     for sent in acknowledged:
         for record in by_key.get((sent.subject, sent.operation_id), ())[:1]:
-            found = (Position(epoch, record.seq), outcome_of(record.result))
+            found = (places[record.seq], outcome_of(record.result))
             if found != (sent.position, sent.outcome):
                 told = f"told {sent.outcome} at {sent.position}"
                 faults.append(f"{_label(sent)}: {told}, the log has {found[1]} at {found[0]}")
@@ -124,9 +125,10 @@ def _check_chain(main: Statement) -> Check:
     status = main.status
     seqs = [record.seq for record in main.log]
     faults: list[str] = []
-    if seqs != list(range(1, status.position.seq + 1)):
+    places = positions(main.log)
+    if seqs != list(range(1, status.position.seq + 1)) or places[-1:] != [status.position]:
         faults.append(f"{len(seqs)} records, and the position is {status.position}")
-    recomputed = chain_hashes(status.position.epoch, main.log)[-1]
+    recomputed = chain_hashes(main.log)[-1]
     if recomputed != status.chain_hash:
         said = status.chain_hash.hex()
         faults.append(f"recomputed {recomputed.hex()}, main says {said}")
@@ -183,7 +185,7 @@ def _check_movements(main: Statement, acknowledged: Sequence[Acknowledged]) -> t
 def _expected_movement(
     record: LogRecord, sent: Acknowledged | None, prices: Mapping[str, int]
 ) -> Mapping[str, int] | None:
-    if outcome_of(record.result) != "Applied":
+    if outcome_of(record.result) not in {"Applied", "Promoted"}:
         return {}
     return None if sent is None else movement_of(sent, prices)
 

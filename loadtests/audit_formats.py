@@ -1,8 +1,9 @@
 """The formats that the audit recomputes, written anew from their documentation.
 
 Sources: ``canisters/icfleet_canister/log_record.py`` for records, digests and the chain hash,
-``canisters/game/game_rows.py`` for rows, ``canisters/game/game_operations.py`` for the canonical
-bytes of operations. Nothing of the toolkit is imported, so that a mistake there is not repeated.
+``canisters/game/game_rows.py`` for rows, ``canisters/icfleet_canister/application.py`` for the
+canonical bytes of operations, whose fields are in ``canisters/game/game_operations.py``. Nothing of
+the toolkit is imported, so that a mistake there is not repeated.
 """
 
 import hashlib
@@ -20,15 +21,23 @@ __all__ = [
     "Status",
     "chain",
     "chain_hashes",
+    "epoch_after",
     "movement_of",
     "operation_digest",
     "outcome_of",
+    "positions",
     "record_bytes",
 ]
 
 # Kinds of rows that matter for money, by their second byte. Source: game_rows.py.
 ROW_VERSION = 1
-BOOK, SYSTEM, PLAYER, PRICE = 0, 1, 3, 4
+BOOK, SYSTEM, PLAYER, PRICE = 16, 17, 18, 19
+
+# Kinds of results, by their first byte; then follow nothing, a code and a reason, an epoch.
+APPLIED, REFUSED, PROMOTED = 0, 1, 2
+
+# Tags of an operation's fields.
+TEXT, NUMBER = b"\x01", b"\x02"
 
 
 class AuditError(Exception):
@@ -107,12 +116,28 @@ def chain(previous: bytes, record: LogRecord) -> bytes:
     return hashlib.sha256(previous + hashlib.sha256(record_bytes(record)).digest()).digest()
 
 
-def chain_hashes(epoch: int, log: Sequence[LogRecord]) -> list[bytes]:
+def chain_hashes(log: Sequence[LogRecord]) -> list[bytes]:
     """Recompute the chain: one hash before the first record and one after each."""
-    hashes = [hashlib.sha256(b"icfleet-log" + _u64(epoch)).digest()]
+    hashes = [hashlib.sha256(b"icfleet-log").digest()]
     for record in log:
         hashes.append(chain(hashes[-1], record))
     return hashes
+
+
+def epoch_after(epoch: int, record: LogRecord) -> int:
+    """Say in which epoch a log is after a record: most leave it as it was."""
+    is_promotion = record.result[:1] == bytes([PROMOTED])
+    return int.from_bytes(record.result[1:], "big") if is_promotion else epoch
+
+
+def positions(log: Sequence[LogRecord]) -> list[Position]:
+    """Return each record's position."""
+    found: list[Position] = []
+    epoch = 0
+    for record in log:
+        epoch = epoch_after(epoch, record)
+        found.append(Position(epoch, record.seq))
+    return found
 
 
 FIELDS = {
@@ -134,7 +159,11 @@ def operation_digest(sent: Acknowledged) -> bytes:
     content = _blob(sent.name.encode())
     for name in FIELDS[sent.name]:
         value = sent.fields[name]
-        content += _u64(value) if isinstance(value, int) else _blob(str(value).encode())
+        if isinstance(value, int):
+            content += NUMBER + _u64(value)
+        else:
+            text = str(value).encode()
+            content += TEXT + len(text).to_bytes(4, "big") + text
     return hashlib.sha256(_u64(sent.created_at) + content).digest()
 
 
@@ -161,9 +190,15 @@ class _Reader:
 
 
 def outcome_of(result: bytes) -> str:
-    """Read a record's result: ``Applied``, or the code of the refusal."""
+    """Read a record's result: ``Applied``, ``Promoted``, or the code of the refusal."""
     reader = _Reader(result)
-    return reader.text() if reader.number(1) else "Applied"
+    kind = reader.number(1)
+    if kind == REFUSED:
+        return reader.text()
+    if kind not in {APPLIED, PROMOTED}:
+        reason = f"a result of kind {kind}, which this audit does not know"
+        raise AuditError(reason)
+    return "Promoted" if kind == PROMOTED else "Applied"
 
 
 @dataclass

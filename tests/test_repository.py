@@ -97,7 +97,8 @@ def test_packages_serve_any_game(name: str) -> None:
     """The game's own words appear in ``canisters/game`` and the scenario only."""
     found = [
         f"{path.relative_to(ROOT)}:{number} {line.strip()}"
-        for path in sorted(PACKAGES[name].rglob("*.py"))
+        for pattern in ("*.py", "*.txt")
+        for path in sorted(PACKAGES[name].rglob(pattern))
         for number, line in enumerate(path.read_text().splitlines(), 1)
         if GAME_WORDS.search(line)
     ]

@@ -42,8 +42,10 @@ from icfleet_agent.group_commit import GroupCommit, GroupCommitConfig
 from icfleet_agent.ic_py_candid import encode_ic_py, to_candid_type
 from icfleet_agent.management import (
     CanisterRunState,
+    CanisterSettings,
     CanisterStatus,
     InstallMode,
+    LogVisibility,
     ManagementCanister,
 )
 from icfleet_agent.retry_budget import RetryBudget, RetryBudgetConfig
@@ -66,6 +68,7 @@ __all__ = [
     "AiohttpTransport",
     "Canister",
     "CanisterRunState",
+    "CanisterSettings",
     "CanisterStatus",
     "CertifiedRejectError",
     "Clock",
@@ -80,6 +83,7 @@ __all__ = [
     "HttpxTransport",
     "IdentityLike",
     "InstallMode",
+    "LogVisibility",
     "MalformedReplyError",
     "ManagementCanister",
     "NodeStatus",

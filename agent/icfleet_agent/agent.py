@@ -263,6 +263,21 @@ class Agent:
             rule=self._rule(retries=retries),
         )
 
+    async def verify_certificate(self, canister: PrincipalLike, raw: bytes) -> Certificate:
+        """Check a certificate that came by another way, such as in a canister's own reply.
+
+        Signature, delegation, canister range and age are checked as those of ``read_state``.
+
+        Raises:
+            MalformedReplyError: If it is no certificate.
+            UnverifiedReplyError: If it proves nothing about the canister, or is too old.
+            AgentError: If the root key cannot be fetched.
+        """
+        target = as_principal(canister)
+        deadline = self._start(None, self._config.query_timeout_s)
+        trust = await self._network.require_trust(deadline, self._retry_rule)
+        return trust.verify(raw, canister=target, now_ns=self._clock.now_ns())
+
     async def status(self, *, timeout_s: float | None = None) -> NodeStatus:
         """Ask the server about itself, once; nothing of the answer is certified.
 

@@ -1,106 +1,63 @@
-"""The working copy of one operation: rows as it leaves them, before any of them is written.
+"""The working copy of one operation, in the game's words.
 
 Double entry is here and nowhere else: ``move`` takes from one account what it gives to another,
-``credit`` and ``debit`` book the only money that enters or leaves the game. A rule that refuses
-raises; nothing has been written then.
+``credit`` and ``debit`` book the only money that enters or leaves the game.
 """
 
 from __future__ import annotations
-
-from collections.abc import Sequence
-from typing import NoReturn, Protocol
 
 from game_rows import (
     BANK_SLOT,
     BOOK_SLOT,
     MARKET_SLOT,
+    RECENT_MAX,
     BookRow,
     PlayerRow,
     PriceRow,
-    Row,
     SystemRow,
-    encode_row,
-    index_key,
+    player_key,
+    price_key,
 )
 
-from icfleet_canister import RowChange
+from icfleet_canister.row_journal import RowJournal, RuleRefusedError, refuse
+from icfleet_canister.row_kinds import Row
 
-__all__ = ["MONEY_MAX", "Journal", "RowReader", "RuleRefusedError", "refuse"]
+__all__ = ["FUNDS", "KIND_NAMES", "MONEY_MAX", "Journal", "open_books"]
 
 #: All money together stays below this, and so does every balance: a nat64 with room to add two.
 MONEY_MAX = 2**63 - 1
 
+#: What bank and market begin with: ten billion rupees each, in paise.
+FUNDS = 1_000_000_000_000
+
+#: Operations by the number that a player's row has for them; new ones come last, for good.
+KIND_NAMES = (
+    "CreatePlayer",
+    "Credit",
+    "Debit",
+    "Transfer",
+    "OpenDeposit",
+    "CloseDeposit",
+    "SetPrice",
+    "Buy",
+    "Sell",
+    "RecordScore",
+)
+
+_KIND_NUMBERS = {name: number for number, name in enumerate(KIND_NAMES)}
 _SYSTEM_SLOTS = {"bank": BANK_SLOT, "market": MARKET_SLOT}
 _SHORTAGE_CODES = {"bank": "BankIlliquid", "market": "MarketIlliquid"}
 
 
-class RuleRefusedError(Exception):
-    """The rules say no: ``code`` for programs, ``reason`` for people."""
+class Journal(RowJournal):
+    """What one of the game's operations reads and changes."""
 
-    def __init__(self, code: str, reason: str) -> None:
-        super().__init__(f"{code}: {reason}")
-        self.code = code
-        self.reason = reason
-
-
-def refuse(code: str, reason: str) -> NoReturn:
-    """Raise ``RuleRefusedError``."""
-    raise RuleRefusedError(code, reason)
-
-
-class RowReader(Protocol):
-    """The rows as they are."""
-
-    def row(self, slot: int) -> Row | None:
-        """Return a row, or ``None``."""
-        ...
-
-    def slot_of(self, key: str) -> int | None:
-        """Return the slot of an ``index_key``, or ``None``."""
-        ...
-
-
-class Journal:
-    """What one operation reads and changes.
-
-    Args:
-        reader: The rows as they are.
-        caller: Who sent the operation.
-        subject: Whom it is about.
-        now_ns: Time of the message.
-    """
-
-    def __init__(self, reader: RowReader, caller: str, subject: str, now_ns: int) -> None:
-        self._reader = reader
-        self._changed: dict[int, Row] = {}
-        self._added: dict[str, int] = {}
-        self.caller = caller
-        self.subject = subject
-        self.now_ns = now_ns
-
-    def slot_of(self, key: str) -> int | None:
-        """Return the slot of an ``index_key``, or ``None``."""
-        slot = self._added.get(key)
-        return self._reader.slot_of(key) if slot is None else slot
-
-    def row(self, slot: int) -> Row:
-        """Return a row as this operation has left it so far."""
-        row = self._changed.get(slot) or self._reader.row(slot)
-        assert row is not None, slot
-        return row
-
-    def put(self, slot: int, row: Row) -> None:
-        """Change a row."""
-        self._changed[slot] = row
-
-    def changes(self) -> Sequence[RowChange]:
-        """Return the changed rows, encoded, by slot.
-
-        Raises:
-            EncodingError: If a value has no room in its row.
-        """
-        slots = sorted(self._changed)
-        return [RowChange(slot, encode_row(self._changed[slot])) for slot in slots]
+    def finished(self, row: Row) -> Row:
+        """Return a row with what is noted in it: a player remembers the operation."""
+        if not isinstance(row, PlayerRow) or not self.operation:
+            return row
+        recent = (self.seq, _KIND_NUMBERS[self.operation])
+        return PlayerRow(*row[:-1], (*row.recent[-(RECENT_MAX - 1) :], recent))
 
     def book(self) -> BookRow:
         """Return the totals."""
@@ -108,23 +65,13 @@ class Journal:
         assert isinstance(row, BookRow), row
         return row
 
-    def add(self, row: Row) -> int:
-        """Put a new row into the next free slot and return the slot."""
-        book = self.book()
-        self.put(BOOK_SLOT, book._replace(next_slot=book.next_slot + 1))
-        self.put(book.next_slot, row)
-        key = index_key(row)
-        if key is not None:
-            self._added[key] = book.next_slot
-        return book.next_slot
-
     def player(self, principal: str) -> tuple[int, PlayerRow]:
         """Return a player and its slot.
 
         Raises:
             RuleRefusedError: ``UnknownPlayer``.
         """
-        slot = self.slot_of("p:" + principal)
+        slot = self.slot_of(player_key(principal))
         if slot is None:
             refuse("UnknownPlayer", f"{principal} has no player")
         row = self.row(slot)
@@ -137,7 +84,7 @@ class Journal:
         Raises:
             RuleRefusedError: ``UnknownSymbol``.
         """
-        slot = self.slot_of("s:" + symbol)
+        slot = self.slot_of(price_key(symbol))
         if slot is None:
             refuse("UnknownSymbol", f"no price for {symbol!r}")
         row = self.row(slot)
@@ -203,3 +150,14 @@ class Journal:
     def _require_positive(self, amount: int) -> None:
         if amount <= 0:
             refuse("InvalidAmount", "the amount must be at least 1")
+
+
+def open_books(journal: RowJournal, _canister: str) -> None:
+    """Make the game's first rows: the book, and bank and market with their funds."""
+    for slot, row in (
+        (BOOK_SLOT, BookRow(credits=2 * FUNDS, debits=0, players=0, symbols=0)),
+        (BANK_SLOT, SystemRow("bank", FUNDS)),
+        (MARKET_SLOT, SystemRow("market", FUNDS)),
+    ):
+        added = journal.add(row)
+        assert added == slot, f"slot {added}, not {slot}: was the table empty?"

@@ -6,13 +6,23 @@ market. Whatever a rule refuses raises ``RuleRefusedError`` with one of ``REFUSA
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+import unicodedata
+from typing import NamedTuple
 
-from game_journal import MONEY_MAX, Journal, refuse
-from game_rows import BANK_SLOT, BOOK_SLOT, MARKET_SLOT, Deposit, Holding, PlayerRow, PriceRow
+from game_journal import MONEY_MAX, Journal
+from game_rows import (
+    BANK_SLOT,
+    BOOK_SLOT,
+    MARKET_SLOT,
+    Deposit,
+    Holding,
+    PlayerRow,
+    PriceRow,
+    player_key,
+    price_key,
+)
 
-from icfleet_canister import ByteWriter
+from icfleet_canister.row_journal import refuse
 
 __all__ = [
     "OPERATIONS",
@@ -28,12 +38,16 @@ __all__ = [
     "Sell",
     "SetPrice",
     "Transfer",
-    "content_of",
-    "parse_operation",
 ]
 
 #: Characters; four bytes each at most.
 NAME_LENGTH_MAX = 32
+
+#: Categories of line and paragraph ends, which no category of ``C`` has.
+_LINE_ENDS = ("Zl", "Zp")
+
+#: Scripts that are written together with Chinese characters, and look like no others.
+_WITH_CJK = ("BOPOMOFO", "HANGUL", "HIRAGANA", "KATAKANA")
 
 #: Bound the player's row: see ``game_rows.ROW_SIZE_MAX``.
 DEPOSITS_MAX = 8
@@ -61,6 +75,8 @@ REFUSAL_CODES = frozenset(
         "InvalidTerm",
         "MarketIlliquid",
         "NameEmpty",
+        "NameMixedScripts",
+        "NameNotAllowed",
         "NameTooLong",
         "PlayerExists",
         "SelfTransfer",
@@ -80,13 +96,9 @@ class CreatePlayer(NamedTuple):
     name: str
 
     def evaluate(self, journal: Journal) -> None:
-        """Refuses NameEmpty, NameTooLong, PlayerExists."""
-        if not self.name.strip():
-            refuse("NameEmpty", "a player needs a name")
-        if len(self.name) > NAME_LENGTH_MAX:
-            reason = f"{len(self.name)} characters, at most {NAME_LENGTH_MAX} allowed"
-            refuse("NameTooLong", reason)
-        if journal.slot_of("p:" + journal.subject) is not None:
+        """Refuses NameEmpty, NameMixedScripts, NameNotAllowed, NameTooLong, PlayerExists."""
+        _require_name(self.name)
+        if journal.slot_of(player_key(journal.subject)) is not None:
             refuse("PlayerExists", f"{journal.subject} has a player already")
         journal.add(
             PlayerRow(
@@ -200,7 +212,7 @@ class SetPrice(NamedTuple):
         if not 1 <= self.price <= MONEY_MAX:
             refuse("InvalidAmount", f"a price is 1 to {MONEY_MAX}")
         row = PriceRow(self.symbol, self.price, journal.now_ns)
-        slot = journal.slot_of("s:" + self.symbol)
+        slot = journal.slot_of(price_key(self.symbol))
         if slot is not None:
             journal.put(slot, row)
             return
@@ -265,43 +277,39 @@ Operation = (
     | RecordScore
 )
 
-OPERATIONS: Mapping[str, type[Operation]] = {
-    "CreatePlayer": CreatePlayer,
-    "Credit": Credit,
-    "Debit": Debit,
-    "Transfer": Transfer,
-    "OpenDeposit": OpenDeposit,
-    "CloseDeposit": CloseDeposit,
-    "SetPrice": SetPrice,
-    "Buy": Buy,
-    "Sell": Sell,
-    "RecordScore": RecordScore,
-}
+#: In the order of ``game_journal.KIND_NAMES``.
+OPERATIONS: tuple[type[Operation], ...] = (
+    CreatePlayer,
+    Credit,
+    Debit,
+    Transfer,
+    OpenDeposit,
+    CloseDeposit,
+    SetPrice,
+    Buy,
+    Sell,
+    RecordScore,
+)
 
 
-def parse_operation(body: Mapping[str, Any]) -> Operation:
-    """Return the operation of a Candid variant, as Kybra decodes it: a dict with one case.
-
-    Principals in it become their text.
-    """
-    name = next(name for name in OPERATIONS if name in body)
-    kind = OPERATIONS[name]
-    fields = [body[name][field] for field in kind._fields]
-    values: list[Any] = [
-        field if isinstance(field, (str, int)) else field.to_str() for field in fields
-    ]
-    return kind(*values)
-
-
-def content_of(operation: Operation) -> bytes:
-    """Return canonical bytes: the operation's name, then its fields as text or ``u64``."""
-    writer = ByteWriter().text(type(operation).__name__)
-    for field in operation:
-        if isinstance(field, str):
-            writer.text(field)
-        else:
-            writer.number(field, 8)
-    return writer.finish()
+def _require_name(name: str) -> None:
+    """Refuse a name that could be taken for another one, or that shows as something else."""
+    if not name.strip():
+        refuse("NameEmpty", "a player needs a name")
+    if len(name) > NAME_LENGTH_MAX:
+        refuse("NameTooLong", f"{len(name)} characters, at most {NAME_LENGTH_MAX} allowed")
+    if name != name.strip() or unicodedata.normalize("NFKC", name) != name:
+        refuse("NameNotAllowed", "blanks around it, or not in the normal form NFKC")
+    scripts: set[str] = set()
+    for character in name:
+        category = unicodedata.category(character)
+        if category[0] == "C" or category in _LINE_ENDS:
+            refuse("NameNotAllowed", f"U+{ord(character):04X} is no character of a name")
+        if category[0] == "L":
+            script = unicodedata.name(character, "UNKNOWN").split(" ")[0]
+            scripts.add("CJK" if script in _WITH_CJK else script)
+    if len(scripts) > 1:
+        refuse("NameMixedScripts", f"letters of {', '.join(sorted(scripts))} in one name")
 
 
 def _change_holding(journal: Journal, slot: int, price_slot: int, change: int) -> None:

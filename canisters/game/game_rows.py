@@ -1,51 +1,46 @@
 """The game's rows: what lies in stable memory, one value type for each kind of row.
 
-A row is ``u8 version (1), u8 kind``, then its fields in the order below, in the encoding of
-``icfleet_canister.wire_codec``. Money is in paise. A row of a version that this code does not know
-is an error: the code is older than the data.
-
-Slots 0 to 3 are fixed; players, prices and grants take the next ones as they come, and keep them.
+The layout is that of ``icfleet_canister.row_kinds``; the fields are in the order below. Money is
+in paise. Slot 0 is the fleet's, 1 to 3 are fixed; players and prices take the next ones as they
+come, and keep them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from itertools import chain
+from typing import NamedTuple
 
-from icfleet_canister import ByteReader, ByteWriter, EncodingError
+from icfleet_canister import ByteReader, ByteWriter
+from icfleet_canister.row_kinds import RowKind
 
 __all__ = [
     "BANK_SLOT",
     "BOOK_SLOT",
-    "FIRST_FREE_SLOT",
-    "FLEET_SLOT",
+    "KINDS",
     "MARKET_SLOT",
+    "RECENT_MAX",
     "ROW_SIZE_MAX",
     "BookRow",
     "Deposit",
-    "FleetRow",
-    "GrantRow",
     "Holding",
     "PlayerRow",
     "PriceRow",
-    "Row",
+    "Recent",
     "SystemRow",
-    "decode_row",
-    "encode_row",
-    "index_key",
+    "player_key",
+    "price_key",
 ]
 
-BOOK_SLOT = 0
-BANK_SLOT = 1
-MARKET_SLOT = 2
-FLEET_SLOT = 3
-FIRST_FREE_SLOT = 4
+BOOK_SLOT = 1
+BANK_SLOT = 2
+MARKET_SLOT = 3
 
-#: The largest player: 32 holdings, 8 deposits, a name of 32 characters; 10 bytes of Candid are
-#: added in the stable map, whose values may have 1,300.
-ROW_SIZE_MAX = 1_200
+#: The largest player: 32 holdings, 8 deposits, 16 operations, a name of 32 characters.
+ROW_SIZE_MAX = 1_250
 
-_VERSION = 1
+#: A player's last operations: its history, without a table of its own.
+RECENT_MAX = 16
 
 
 class BookRow(NamedTuple):
@@ -53,11 +48,8 @@ class BookRow(NamedTuple):
 
     credits: int
     debits: int
-    next_slot: int
     players: int
     symbols: int
-    grants: int
-    admins: int
 
 
 class SystemRow(NamedTuple):
@@ -65,12 +57,6 @@ class SystemRow(NamedTuple):
 
     name: str
     balance: int
-
-
-class FleetRow(NamedTuple):
-    """Which canister writes this log."""
-
-    main: str
 
 
 class Deposit(NamedTuple):
@@ -89,6 +75,14 @@ class Holding(NamedTuple):
     quantity: int
 
 
+class Recent(NamedTuple):
+    """An operation that changed a player; the log has the rest of it."""
+
+    seq: int
+    kind: int
+    """Place of its name in ``game_journal.KIND_NAMES``."""
+
+
 class PlayerRow(NamedTuple):
     """A player and its account."""
 
@@ -101,6 +95,8 @@ class PlayerRow(NamedTuple):
     next_deposit: int
     deposits: Sequence[Deposit]
     holdings: Sequence[Holding]
+    recent: Sequence[tuple[int, ...]] = ()
+    """As ``Recent``, oldest first; bare, for they are read with the row and hardly ever wanted."""
 
 
 class PriceRow(NamedTuple):
@@ -111,57 +107,14 @@ class PriceRow(NamedTuple):
     updated_at_ns: int
 
 
-class GrantRow(NamedTuple):
-    """What a principal may do beyond its own player; empty ``roles`` when all was taken back."""
-
-    holder: str
-    roles: Sequence[str]
-    operations: Sequence[str]
-    """As a gateway."""
-    all_players: bool
-    """As a gateway; else only the players it created."""
+def player_key(principal: str) -> str:
+    """Return the key of a principal's player."""
+    return "p:" + principal
 
 
-Row = BookRow | SystemRow | FleetRow | PlayerRow | PriceRow | GrantRow
-
-
-def index_key(row: Row) -> str | None:
-    """Return the key under which the row's slot is found, or ``None`` for a fixed slot."""
-    if isinstance(row, PlayerRow):
-        return "p:" + row.owner
-    if isinstance(row, PriceRow):
-        return "s:" + row.symbol
-    if isinstance(row, GrantRow):
-        return "g:" + row.holder
-    return None
-
-
-def encode_row(row: Row) -> bytes:
-    """Return the row's bytes.
-
-    Raises:
-        EncodingError: If a number or text has no room.
-    """
-    kind, write, _ = _CODECS[type(row)]
-    writer = ByteWriter().number(_VERSION, 1).number(kind, 1)
-    write(writer, row)
-    return writer.finish()
-
-
-def decode_row(data: bytes) -> Row:
-    """Read a row back.
-
-    Raises:
-        EncodingError: If the bytes are not a row of this version.
-    """
-    reader = ByteReader(data)
-    version, kind = reader.number(1), reader.number(1)
-    if version != _VERSION or kind not in _READERS:
-        reason = f"row of version {version} and kind {kind}"
-        raise EncodingError(reason)
-    row = _READERS[kind](reader)
-    reader.finish()
-    return row
+def price_key(symbol: str) -> str:
+    """Return the key of a symbol's price."""
+    return "s:" + symbol
 
 
 def _write_book(writer: ByteWriter, row: BookRow) -> None:
@@ -180,32 +133,47 @@ def _read_system(reader: ByteReader) -> SystemRow:
     return SystemRow(reader.text(), reader.number(8))
 
 
-def _write_fleet(writer: ByteWriter, row: FleetRow) -> None:
-    writer.text(row.main)
+_DEPOSIT_FORM = ">QQQQ"
+_HOLDING_FORM = ">QQ"
 
-
-def _read_fleet(reader: ByteReader) -> FleetRow:
-    return FleetRow(reader.text())
+#: A seq in eight bytes and the number of an operation's kind in one.
+_RECENT_FORM = ">QB"
 
 
 def _write_player(writer: ByteWriter, row: PlayerRow) -> None:
-    writer.text(row.owner).text(row.name).text(row.created_by)
-    writer.numbers((row.balance, row.score, row.scored_at_ns, row.next_deposit))
-    writer.number(len(row.deposits), 1)
-    for deposit in row.deposits:
-        writer.numbers(deposit)
-    writer.number(len(row.holdings), 1)
-    for holding in row.holdings:
-        writer.numbers(holding)
+    owner, name, created_by, balance, score, scored_at_ns, number, deposits, holdings, recent = row
+    writer.texts((owner, name, created_by))
+    writer.fields(">QQQQB", balance, score, scored_at_ns, number, len(deposits))
+    if deposits:
+        writer.packed(_DEPOSIT_FORM, deposits)
+    # Small numbers and many: together, for every operation writes a player or two.
+    held, last = len(holdings), len(recent)
+    form = f">B{'QQ' * held}B{'QB' * last}"
+    writer.fields(form, held, *chain.from_iterable(holdings), last, *chain.from_iterable(recent))
 
 
 def _read_player(reader: ByteReader) -> PlayerRow:
-    owner, name, created_by = reader.text(), reader.text(), reader.text()
-    balance, score, scored_at_ns, next_deposit = reader.numbers(4)
-    deposits = tuple(Deposit(*reader.numbers(4)) for _ in range(reader.number(1)))
-    holdings = tuple(Holding(*reader.numbers(2)) for _ in range(reader.number(1)))
+    owner, name, created_by = reader.texts(3)
+    balance, score, scored_at_ns, next_deposit, count = reader.fields(">QQQQB")
+    deposits: Sequence[Deposit] = ()
+    holdings: Sequence[Holding] = ()
+    if count:
+        deposits = tuple(Deposit(*each) for each in reader.packed(_DEPOSIT_FORM, count))
+    some = reader.counted(_HOLDING_FORM)
+    if some:
+        holdings = tuple(Holding(*each) for each in some)
+    recent = reader.counted(_RECENT_FORM)
     return PlayerRow(
-        owner, name, created_by, balance, score, scored_at_ns, next_deposit, deposits, holdings
+        owner,
+        name,
+        created_by,
+        balance,
+        score,
+        scored_at_ns,
+        next_deposit,
+        deposits,
+        holdings,
+        recent,
     )
 
 
@@ -217,33 +185,17 @@ def _read_price(reader: ByteReader) -> PriceRow:
     return PriceRow(reader.text(), reader.number(8), reader.number(8))
 
 
-def _write_grant(writer: ByteWriter, row: GrantRow) -> None:
-    writer.text(row.holder)
-    for names in (row.roles, row.operations):
-        writer.number(len(names), 1)
-        for name in names:
-            writer.text(name)
-    writer.number(int(row.all_players), 1)
+def _key_of_player(row: PlayerRow) -> str:
+    return "p:" + row.owner
 
 
-def _read_grant(reader: ByteReader) -> GrantRow:
-    holder = reader.text()
-    roles = tuple(reader.text() for _ in range(reader.number(1)))
-    operations = tuple(reader.text() for _ in range(reader.number(1)))
-    return GrantRow(holder, roles, operations, bool(reader.number(1)))
+def _key_of_price(row: PriceRow) -> str:
+    return price_key(row.symbol)
 
 
-_Codec = tuple[int, Callable[[ByteWriter, Any], None], Callable[[ByteReader], Row]]
-
-_CODECS: dict[type[Row], _Codec] = {
-    BookRow: (0, _write_book, _read_book),
-    SystemRow: (1, _write_system, _read_system),
-    FleetRow: (2, _write_fleet, _read_fleet),
-    PlayerRow: (3, _write_player, _read_player),
-    PriceRow: (4, _write_price, _read_price),
-    GrantRow: (5, _write_grant, _read_grant),
-}
-
-_READERS: dict[int, Callable[[ByteReader], Row]] = {
-    kind: read for kind, _, read in _CODECS.values()
-}
+KINDS = (
+    RowKind(16, BookRow, _write_book, {1: _read_book}),
+    RowKind(17, SystemRow, _write_system, {1: _read_system}),
+    RowKind(18, PlayerRow, _write_player, {1: _read_player}, key=_key_of_player),
+    RowKind(19, PriceRow, _write_price, {1: _read_price}, key=_key_of_price),
+)

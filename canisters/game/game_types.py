@@ -2,7 +2,7 @@
 """The game's own Candid types."""
 
 from fleet_types import Position
-from kybra import Opt, Principal, Record, Variant, Vec, blob, nat32, nat64, null, text
+from kybra import Opt, Principal, Record, Variant, Vec, blob, nat, nat32, nat64, null, text
 
 
 class CreatePlayerArgs(Record):
@@ -55,17 +55,6 @@ class Operation(Variant, total=False):
     RecordScore: RecordScoreArgs
 
 
-class OperationEnvelope(Record):
-    id: blob
-    subject: Principal
-    created_at: nat64
-    body: Operation
-
-
-class SubmitArgs(Record):
-    ops: Vec[OperationEnvelope]
-
-
 class PlayerDeposit(Record):
     id: nat64
     amount: nat64
@@ -95,6 +84,50 @@ class PlayerResult(Variant, total=False):
 class PlayerReply(Record):
     as_of: Position
     player: PlayerResult
+
+
+class PricedHolding(Record):
+    symbol: text
+    quantity: nat64
+    price: nat64
+    value: nat
+
+
+class Portfolio(Record):
+    balance: nat64
+    deposits: Vec[PlayerDeposit]
+    holdings: Vec[PricedHolding]
+    total: nat
+
+
+class PortfolioResult(Variant, total=False):
+    Found: Portfolio
+    NotFound: null
+    Forbidden: null
+
+
+class PortfolioReply(Record):
+    as_of: Position
+    portfolio: PortfolioResult
+
+
+class HistoryEntry(Record):
+    position: Position
+    kind: text
+    id: Opt[blob]
+    created_at: nat64
+    balance: nat64
+
+
+class HistoryResult(Variant, total=False):
+    Found: Vec[HistoryEntry]
+    NotFound: null
+    Forbidden: null
+
+
+class HistoryReply(Record):
+    as_of: Position
+    history: HistoryResult
 
 
 class LeaderboardEntry(Record):

@@ -6,12 +6,13 @@ import json
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from game_ledger import BoardEntry, Ledger
+from game_derived import BoardEntry, GameDerived
 from game_rows import PriceRow
 
-from icfleet_canister import View, ViewCache
+from icfleet_canister import View
+from icfleet_canister.application import Application
 
-__all__ = ["LEADERBOARD", "MARKET", "GameView", "build_views"]
+__all__ = ["LEADERBOARD", "MARKET", "GameView", "build_views", "derived_of"]
 
 LEADERBOARD = "leaderboard"
 MARKET = "market"
@@ -25,12 +26,17 @@ class GameView(NamedTuple):
     prices: Sequence[PriceRow] = ()
 
 
-def build_views(ledger: Ledger) -> ViewCache[GameView]:
-    """Return the game's views over a ledger, none of them computed yet."""
-    views: ViewCache[GameView] = ViewCache()
+def derived_of(app: Application) -> GameDerived:
+    """Return the game's derived values."""
+    assert isinstance(app.derived, GameDerived), app.derived
+    return app.derived
+
+
+def build_views(app: Application) -> Sequence[View[GameView]]:
+    """Return the game's views, none of them computed yet."""
 
     def compute_leaderboard() -> GameView:
-        board = ledger.board.entries
+        board = derived_of(app).board.entries
         lines = [
             {"rank": index + 1, "player": entry.player, "name": entry.name, "score": entry.score}
             for index, entry in enumerate(board)
@@ -38,16 +44,17 @@ def build_views(ledger: Ledger) -> ViewCache[GameView]:
         return GameView(_as_json({"entries": lines}), board=board)
 
     def compute_market() -> GameView:
-        prices = sorted(ledger.prices.values())
+        prices = sorted(derived_of(app).prices.values())
         lines = [
             {"symbol": row.symbol, "price": row.price, "updated_at": row.updated_at_ns}
             for row in prices
         ]
         return GameView(_as_json({"prices": lines}), prices=prices)
 
-    views.register(View(LEADERBOARD, compute_leaderboard, tags=["scores"]))
-    views.register(View(MARKET, compute_market, tags=["prices"], priority=1))
-    return views
+    return [
+        View(LEADERBOARD, compute_leaderboard, tags=["scores"]),
+        View(MARKET, compute_market, tags=["prices"], priority=1),
+    ]
 
 
 def _as_json(document: object) -> bytes:

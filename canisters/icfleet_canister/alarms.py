@@ -13,7 +13,7 @@ from typing import Any
 __all__ = ["OVERDUE_S", "Alarms"]
 
 #: A timer fires within seconds of its deadline unless the subnet stalls, and then all wait.
-OVERDUE_S = 60
+OVERDUE_S = 5
 
 _NS_PER_S = 1_000_000_000
 

@@ -11,7 +11,8 @@ again". Later operations of the same subject in the batch are then deferred too,
 operations change their order.
 
 An operation's effects are computed first, as row changes; their sizes are checked; only then is
-the first one written. So an operation that fails leaves nothing behind and its neighbours alone.
+the first one written. So an operation that fails leaves nothing behind and its neighbours alone,
+whatever the rules raise.
 """
 
 from __future__ import annotations
@@ -46,7 +47,8 @@ __all__ = [
     "batch_problem",
 ]
 
-#: At some 10 M instructions each, 500 operations are an eighth of what one update may use.
+#: At some 2.6 M instructions each, as the game's transfers take, 500 operations are a thirtieth of
+#: what one update may use: that leaves rules room to do ten times as much.
 OPERATIONS_MAX = 500
 
 #: Bytes of an argument; the IC refuses an ingress message above 2 MiB without saying why.
@@ -58,6 +60,13 @@ ID_SIZE_MAX = 32
 
 #: Answer of a window that is still being restored after an upgrade.
 RESTORE_RETRY_NS = 1_000_000_000
+
+#: Codes of ``Invalid``.
+ID_SIZE = "IdSize"
+RECORD_TOO_LARGE = "RecordTooLarge"
+ROW_TOO_LARGE = "RowTooLarge"
+RULES_FAILED = "RulesFailed"
+ENCODING = "Encoding"
 
 Body = TypeVar("Body")
 
@@ -82,7 +91,7 @@ class Verdict(NamedTuple):
     seq: int = 0
     """Position of the record: Applied, Refused."""
     code: str = ""
-    """For programs: Refused."""
+    """For programs: Refused, Invalid."""
     reason: str = ""
     """For people: Refused, Forbidden, Invalid."""
     retry_after_ns: int = 0
@@ -96,7 +105,7 @@ class Effects(NamedTuple):
     refusal: tuple[str, str] | None = None
 
 
-@dataclass(frozen=True)
+@dataclass
 class PendingOperation(Generic[Body]):
     """One operation of a batch."""
 
@@ -120,8 +129,10 @@ class Application(Protocol[Body]):
         """Return who pays how much of its rate, no key twice."""
         ...
 
-    def evaluate(self, caller: str, operation: PendingOperation[Body], now_ns: int) -> Effects:
-        """Decide; read rows, change none."""
+    def evaluate(
+        self, caller: str, operation: PendingOperation[Body], now_ns: int, seq: int
+    ) -> Effects:
+        """Decide; read rows, change none. If it counts, its record will be number ``seq``."""
         ...
 
     def apply(self, changes: Sequence[RowChange]) -> None:
@@ -138,13 +149,18 @@ def batch_problem(count: int, size: int) -> str | None:
     return None
 
 
+class _RulesFailedError(Exception):
+    """What the application raised, by the name of its class; this operation goes no further."""
+
+
 class _Batch:
     """One batch on its way into the log."""
 
-    def __init__(self, caller: str, first_seq: int, now_ns: int) -> None:
+    def __init__(self, caller: str, first_seq: int, now_ns: int, busy_ns: int) -> None:
         self.caller = caller
         self.first_seq = first_seq
         self.now_ns = now_ns
+        self.busy_ns = busy_ns
         self.records: list[bytes] = []
         self.blocked: set[str] = set()
 
@@ -178,8 +194,22 @@ class BatchApplier(Generic[Body]):
         self._window = window
         self._limiter = limiter
         self._row_size_max = row_size_max
+        self.applied = 0
+        """Operations applied, since the heap was made; so are the other figures."""
+        self.refused = 0
+        """Operations that the rules refused."""
+        self.repeated = 0
+        """Operations that got their first answer again."""
+        self.limited = 0
+        """Operations whose caller or subject was out of allowance."""
+        self.deferred = 0
+        """Operations put off, because the message was used up or an earlier one was put off."""
+        self.busy = 0
+        """Operations put off, because it could not be told yet whether they are new."""
+        self.rejected = 0
+        """Operations answered for good without being decided: forbidden, late, not valid."""
         self.failures = 0
-        """Operations on which the rules raised, since the heap was made."""
+        """Operations on which the rules raised."""
 
     def apply(
         self,
@@ -188,6 +218,7 @@ class BatchApplier(Generic[Body]):
         *,
         now_ns: int,
         is_exhausted: Callable[[], bool],
+        busy_ns: int = 0,
     ) -> list[Verdict]:
         """Decide every operation, in order, and append what was decided to the log.
 
@@ -196,37 +227,53 @@ class BatchApplier(Generic[Body]):
             operations: At most as many as ``batch_problem`` lets pass.
             now_ns: Time of this message.
             is_exhausted: Whether the message should stop deciding; asked before each operation.
+            busy_ns: If not 0, nothing is decided: whatever the window does not know gets ``Busy``.
         """
-        batch = _Batch(caller, self._log.head.seq + 1, now_ns)
-        verdicts: list[Verdict] = []
-        for operation in operations:
+        batch = _Batch(caller, self._log.head.seq + 1, now_ns, busy_ns)
+        verdicts = [self._verdict(operation, batch, is_exhausted) for operation in operations]
+        self._log.append(batch.records, now_ns)
+        return verdicts
+
+    def _verdict(
+        self, operation: PendingOperation[Body], batch: _Batch, is_exhausted: Callable[[], bool]
+    ) -> Verdict:
+        next_seq = batch.next_seq
+        try:
             verdict = self._settled(operation, batch) or self._postponed(
                 operation, batch, is_exhausted
             )
-            verdicts.append(verdict or self._decide(operation, batch))
-        self._log.append(batch.records, now_ns)
-        return verdicts
+            verdict = verdict or self._decide(operation, batch)
+        except _RulesFailedError as failed:
+            self.failures += 1
+            verdict = Verdict("Invalid", code=RULES_FAILED, reason=f"the rules failed: {failed}")
+        self._count(verdict, next_seq)
+        return verdict
 
     def _settled(self, operation: PendingOperation[Body], batch: _Batch) -> Verdict | None:
         """Answer what needs no decision: the same answer would come again.
 
-        An id that an incomplete window does not have is left to ``_postponed``: whether it was
-        used is not known yet, so nothing final may be said of it.
+        An id that the window does not have, but might have had, is left to ``_postponed``: whether
+        it was used is not known, so nothing final may be said of it, except that its time is over.
         """
-        if not ID_SIZE_MIN <= len(operation.operation_id) <= ID_SIZE_MAX:
-            size = len(operation.operation_id)
+        size = len(operation.operation_id)
+        if not ID_SIZE_MIN <= size <= ID_SIZE_MAX:
             reason = f"id of {size} bytes, {ID_SIZE_MIN} to {ID_SIZE_MAX} allowed"
-            return Verdict("Invalid", reason=reason)
+            return Verdict("Invalid", code=ID_SIZE, reason=reason)
         seq = self._window.seq_of(operation.subject, operation.operation_id)
         if seq is not None:
             repeated = self._repeat(operation, seq, batch)
             return repeated or self._forbidden(operation, batch) or Verdict("IdReused")
-        if not self._window.is_complete:
+        if self._window.knows(operation.created_at_ns) and not batch.busy_ns:
+            return self._forbidden(operation, batch) or self._untimely(operation, batch)
+        if batch.busy_ns or not self._window.is_complete:
             return None
-        return self._forbidden(operation, batch) or self._untimely(operation, batch)
+        return self._untimely(operation, batch)
 
     def _forbidden(self, operation: PendingOperation[Body], batch: _Batch) -> Verdict | None:
-        reason = self._application.forbids(batch.caller, operation)
+        try:
+            reason = self._application.forbids(batch.caller, operation)
+        except Exception as error:
+            raise _RulesFailedError(type(error).__name__) from error
         return None if reason is None else Verdict("Forbidden", reason=reason)
 
     def _untimely(self, operation: PendingOperation[Body], batch: _Batch) -> Verdict | None:
@@ -243,48 +290,63 @@ class BatchApplier(Generic[Body]):
         is_exhausted: Callable[[], bool],
     ) -> Verdict | None:
         """Answer what cannot be decided now, and hold back the subject's later operations."""
+        if batch.busy_ns:
+            return Verdict("Busy", retry_after_ns=batch.busy_ns)
         if operation.subject in batch.blocked:
             return Verdict("Deferred")
-        verdict = None
-        if is_exhausted():
-            verdict = Verdict("Deferred")
-        elif not self._window.is_complete:
-            verdict = Verdict("Busy", retry_after_ns=RESTORE_RETRY_NS)
-        elif not self._window.has_room:
-            verdict = Verdict("Busy", retry_after_ns=self._window.retry_after_ns(batch.now_ns))
-        else:
-            charges = self._application.charges(batch.caller, operation)
-            wait_ns = self._limiter.admit(charges, batch.now_ns)
-            if wait_ns:
-                verdict = Verdict("RateLimited", retry_after_ns=wait_ns)
-        if verdict is not None:
-            batch.blocked.add(operation.subject)
+        verdict = Verdict("Deferred") if is_exhausted() else self._busy(operation, batch)
+        if verdict is None:
+            wait_ns = self._charge(operation, batch)
+            if not wait_ns:
+                return None
+            verdict = Verdict("RateLimited", retry_after_ns=wait_ns)
+        batch.blocked.add(operation.subject)
         return verdict
 
-    def _decide(self, operation: PendingOperation[Body], batch: _Batch) -> Verdict:
+    def _busy(self, operation: PendingOperation[Body], batch: _Batch) -> Verdict | None:
+        window = self._window
+        if window.knows(operation.created_at_ns) and window.has_room:
+            return None
+        if not window.is_complete:
+            return Verdict("Busy", retry_after_ns=RESTORE_RETRY_NS)
+        if not window.has_room:
+            return Verdict("Busy", retry_after_ns=window.retry_after_ns(batch.now_ns))
+        left_ns = window.horizon_ns - batch.now_ns
+        return Verdict("Busy", retry_after_ns=max(left_ns, RESTORE_RETRY_NS))
+
+    def _charge(self, operation: PendingOperation[Body], batch: _Batch) -> int:
         try:
-            effects = self._application.evaluate(batch.caller, operation, batch.now_ns)
-            data = encode_record(_record(operation, effects, batch.next_seq))
+            charges = self._application.charges(batch.caller, operation)
+            return self._limiter.admit(charges, batch.now_ns)
+        except Exception as error:
+            raise _RulesFailedError(type(error).__name__) from error
+
+    def _decide(self, operation: PendingOperation[Body], batch: _Batch) -> Verdict:
+        seq = batch.next_seq
+        try:
+            effects = self._application.evaluate(batch.caller, operation, batch.now_ns, seq)
+            data = encode_record(_record(operation, effects, seq))
         except EncodingError as error:
-            return Verdict("Invalid", reason=str(error))
-        except Exception as error:  # noqa: BLE001 - a bug in one rule must not stop the batch
-            self.failures += 1
-            return Verdict("Invalid", reason=f"the rules failed: {type(error).__name__}")
+            return Verdict("Invalid", code=ENCODING, reason=str(error))
+        except Exception as error:
+            raise _RulesFailedError(type(error).__name__) from error
         problem = self._size_problem(effects, data)
         if problem is not None:
-            return Verdict("Invalid", reason=problem)
-        seq = batch.next_seq
+            return problem
         self._application.apply(effects.rows)
         batch.records.append(data)
         self._window.remember(operation.subject, operation.operation_id, seq, batch.now_ns)
         return _verdict(seq, effects.refusal)
 
-    def _size_problem(self, effects: Effects, data: bytes) -> str | None:
+    def _size_problem(self, effects: Effects, data: bytes) -> Verdict | None:
         if len(data) > RECORD_SIZE_MAX:
-            return f"record of {len(data)} bytes, at most {RECORD_SIZE_MAX} allowed"
-        for row in effects.rows:
-            if row.value is not None and len(row.value) > self._row_size_max:
-                return f"row of {len(row.value)} bytes, at most {self._row_size_max} allowed"
+            reason = f"record of {len(data)} bytes, at most {RECORD_SIZE_MAX} allowed"
+            return Verdict("Invalid", code=RECORD_TOO_LARGE, reason=reason)
+        size_max = self._row_size_max
+        for _, value in effects.rows:
+            if value is not None and len(value) > size_max:
+                reason = f"row of {len(value)} bytes, at most {size_max} allowed"
+                return Verdict("Invalid", code=ROW_TOO_LARGE, reason=reason)
         return None
 
     def _repeat(self, operation: PendingOperation[Body], seq: int, batch: _Batch) -> Verdict | None:
@@ -297,16 +359,35 @@ class BatchApplier(Generic[Body]):
             return None
         return _verdict(seq, decode_refusal(record.result))
 
+    def _count(self, verdict: Verdict, next_seq: int) -> None:
+        case = verdict.case
+        if 0 < verdict.seq < next_seq:
+            self.repeated += 1
+        elif case == "Applied":
+            self.applied += 1
+        elif case == "Refused":
+            self.refused += 1
+        elif case == "RateLimited":
+            self.limited += 1
+        elif case == "Deferred":
+            self.deferred += 1
+        elif case == "Busy":
+            self.busy += 1
+        else:
+            self.rejected += 1
+
 
 def _record(operation: PendingOperation[Body], effects: Effects, seq: int) -> ChangeRecord:
+    rows, refusal = effects
+    created_at_ns = operation.created_at_ns
     return ChangeRecord(
-        seq=seq,
-        subject=operation.subject,
-        operation_id=operation.operation_id,
-        digest=operation_digest(operation.created_at_ns, operation.content),
-        created_at_ns=operation.created_at_ns,
-        result=APPLIED if effects.refusal is None else encode_refusal(*effects.refusal),
-        rows=effects.rows,
+        seq,
+        operation.subject,
+        operation.operation_id,
+        operation_digest(created_at_ns, operation.content),
+        created_at_ns,
+        APPLIED if refusal is None else encode_refusal(*refusal),
+        rows,
     )
 
 

@@ -8,7 +8,9 @@ So until 20 minutes after its ``created_at`` a repetition is recognised, wheneve
 was applied. Later it is as long as the id is still held, and ``Expired`` then.
 
 The window lives in the heap. What it holds is in the log too, and ``restore`` reads it back from
-there after an upgrade, newest page first, a bounded number of pages at a time.
+there after an upgrade or a promotion, newest page first, a bounded number of pages at a time. What
+a main decided before a replica took over its rows is in no log of that replica: ids from before
+that ``horizon_ns`` are never taken to be fresh (``knows``).
 """
 
 from __future__ import annotations
@@ -16,7 +18,13 @@ from __future__ import annotations
 from collections import deque
 
 from icfleet_canister.change_log import ChangeLog
-from icfleet_canister.log_record import decode_record
+from icfleet_canister.log_record import (
+    CREATED_AHEAD_MAX_NS,
+    CREATED_BEHIND_MAX_NS,
+    ID_MEMORY_NS,
+    is_library_id,
+    record_id,
+)
 
 __all__ = [
     "CREATED_AHEAD_MAX_NS",
@@ -25,15 +33,6 @@ __all__ = [
     "WINDOW_CAPACITY",
     "IdWindow",
 ]
-
-#: An agent may retry one signed message for 5 minutes and a router a batch for longer.
-CREATED_BEHIND_MAX_NS = 20 * 60 * 1_000_000_000
-
-#: The IC accepts messages that expire up to 5 minutes ahead; clocks may be as wrong as that.
-CREATED_AHEAD_MAX_NS = 5 * 60 * 1_000_000_000
-
-#: Longest time between an operation's application and its last possible repetition.
-ID_MEMORY_NS = CREATED_BEHIND_MAX_NS + CREATED_AHEAD_MAX_NS
 
 #: About 130 operations a second for 25 minutes, at some 300 bytes of heap each.
 WINDOW_CAPACITY = 200_000
@@ -54,22 +53,22 @@ class IdWindow:
 
     Args:
         capacity: Ids held at most.
-        restore_from_page: Page at which ``restore`` starts, the log's last one; -1 when the log
-            is empty, so that nothing is to restore.
     """
 
-    def __init__(self, capacity: int = WINDOW_CAPACITY, *, restore_from_page: int = -1) -> None:
+    def __init__(self, capacity: int = WINDOW_CAPACITY) -> None:
         self._capacity = capacity
         self._seqs: dict[bytes, int] = {}
         self._cohorts: deque[_Cohort] = deque()
-        self._restore_page = restore_from_page
+        self._restore_page = -1
+        self.horizon_ns = 0
+        """No id of an operation created until then is known to be fresh; 0: there is no such."""
 
     def __len__(self) -> int:
         return len(self._seqs)
 
     @property
     def is_complete(self) -> bool:
-        """Whether every unexpired id is known; before that no operation may be applied."""
+        """Whether every unexpired id of the log is known; before that none may be applied."""
         return self._restore_page < 0
 
     @property
@@ -77,18 +76,22 @@ class IdWindow:
         """Whether one more id can be remembered."""
         return len(self._seqs) < self._capacity
 
+    def knows(self, created_at_ns: int) -> bool:
+        """Return whether an operation created then is fresh if the window does not have its id."""
+        return self._restore_page < 0 and created_at_ns > self.horizon_ns
+
     def seq_of(self, subject: str, operation_id: bytes) -> int | None:
         """Return the position of the operation's record, or ``None`` for a fresh id."""
         return self._seqs.get(_key(subject, operation_id))
 
     def remember(self, subject: str, operation_id: bytes, seq: int, now_ns: int) -> None:
         """Take in an id that was applied now; there must be room."""
-        assert self.has_room, self._capacity
-        forget_at_ns = now_ns + ID_MEMORY_NS
-        if not self._cohorts or self._cohorts[-1].forget_at_ns != forget_at_ns:
-            self._cohorts.append(_Cohort(forget_at_ns))
+        assert len(self._seqs) < self._capacity, self._capacity
+        cohorts, forget_at_ns = self._cohorts, now_ns + ID_MEMORY_NS
+        if not cohorts or cohorts[-1].forget_at_ns != forget_at_ns:
+            cohorts.append(_Cohort(forget_at_ns))
         key = _key(subject, operation_id)
-        self._cohorts[-1].keys.append(key)
+        cohorts[-1].keys.append(key)
         self._seqs[key] = seq
 
     def retry_after_ns(self, now_ns: int) -> int:
@@ -96,24 +99,43 @@ class IdWindow:
         oldest_ns = self._cohorts[0].forget_at_ns if self._cohorts else now_ns
         return max(oldest_ns - now_ns, 1_000_000_000)
 
+    def clear(self) -> None:
+        """Forget everything: on a replica, which decides nothing."""
+        self._seqs = {}
+        self._cohorts = deque()
+        self._restore_page = -1
+
+    def begin_restore(self, log: ChangeLog) -> None:
+        """Start anew from the log's pages; until ``restore`` is through, nothing is complete."""
+        self.clear()
+        if log.page_count:
+            self._restore_page = log.end_page - 1
+
     def restore(self, log: ChangeLog, now_ns: int, pages_max: int) -> int:
-        """Read up to ``pages_max`` pages, newest first; return how many were read."""
+        """Read up to ``pages_max`` pages, newest first; return how many were read.
+
+        The library's own records have no ids that a client could send.
+        """
         read = 0
         while read < pages_max and self._restore_page >= 0:
-            page = log.page(self._restore_page)
-            read += 1
-            forget_at_ns = page.written_at_ns + ID_MEMORY_NS
-            if forget_at_ns < now_ns:
+            if self._restore_page < log.first_page:
                 self._restore_page = -1
                 break
-            cohort = _Cohort(forget_at_ns)
-            for data in page.records:
-                record = decode_record(data)
-                key = _key(record.subject, record.operation_id)
-                cohort.keys.append(key)
-                self._seqs[key] = record.seq
-            self._cohorts.appendleft(cohort)
+            page = log.page(self._restore_page)
+            read += 1
             self._restore_page -= 1
+            if page.kept_until_ns < now_ns:
+                self._restore_page = -1
+                break
+            cohort = _Cohort(page.kept_until_ns)
+            for data in page.records:
+                seq, subject, operation_id = record_id(data)
+                if is_library_id(operation_id):
+                    continue
+                key = subject + b"\x00" + operation_id
+                cohort.keys.append(key)
+                self._seqs[key] = seq
+            self._cohorts.appendleft(cohort)
         return read
 
     def next_sweep_ns(self) -> int | None:

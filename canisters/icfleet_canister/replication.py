@@ -2,9 +2,10 @@
 
 The upstream holds no open call and knows no schedule, so it can always be stopped and upgraded.
 A replica names its position and chain hash; the upstream answers with the records that follow, or
-says that its history is another. Records that the replica has are skipped, so that an answer may
-come late, twice, or in the wrong order; records that do not continue its log are refused, all of
-them. So a replica is always a prefix of its upstream.
+says why there are none (``answer_pull``). Records that the replica has are skipped, so that an
+answer may come late, twice, or in the wrong order; records that do not continue its log are
+refused, all of them. So a replica is always a prefix of its upstream. Whatever else an answer says
+is only believed when it is about the present position and from the present upstream.
 
 A pull in flight is a lease with a deadline and not a flag: when the answer is lost, together with
 the generator that waited for it, the next pull is allowed once the lease has run out.
@@ -12,40 +13,73 @@ the generator that waited for it, the next pull is allowed once the lease has ru
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple, Union
 
 from icfleet_canister.change_log import RECORD_SIZE_MAX, ChangeLog
 from icfleet_canister.fleet_errors import (
-    BatchRefusedError,
+    CycleError,
     DivergedError,
     EncodingError,
     GapError,
+    UnusableError,
 )
 from icfleet_canister.log_record import (
     ChangeRecord,
     LogHead,
-    RowChange,
+    Position,
     chain,
     encode_record,
+    first_hash,
+    record_epoch,
+    result_kind,
+)
+from icfleet_canister.pull_messages import (
+    Behind,
+    Cursor,
+    Diverged,
+    LogAnswer,
+    LogBatch,
+    NotAttached,
+    NotReady,
+    PageAnswer,
+    PageRequest,
+    PullRequest,
+    Reseed,
+    StatePage,
+    WrongCursor,
 )
 
 __all__ = [
+    "PATH_MAX",
     "PULL_LEASE_S",
+    "PULL_RECORDS_MAX",
     "PULL_SIZE_MAX",
     "REPLICAS_MAX",
     "AttachedReplica",
-    "PullAnswer",
+    "Behind",
+    "Cursor",
+    "Diverged",
+    "LogAnswer",
+    "LogBatch",
+    "NotAttached",
+    "NotReady",
+    "PageAnswer",
+    "PageRequest",
     "PullRequest",
     "ReplicaRegistry",
     "Replication",
+    "Request",
+    "Reseed",
+    "StatePage",
+    "WrongCursor",
     "answer_pull",
 ]
 
 #: Bytes of records in one answer: a tenth of what a call may carry, applied in one message.
 PULL_SIZE_MAX = 200_000
 
-#: Records in one answer: at 100 k instructions each well inside one message.
+#: Records in one answer: at 1.1 to 1.5 M instructions each, 1.5 G of the 40 G of a message.
 PULL_RECORDS_MAX = 1_000
 
 #: How long an answer is waited for before the next pull. A call across subnets takes some 3 s.
@@ -54,156 +88,158 @@ PULL_LEASE_S = 60
 #: Pause between pulls while records come.
 BUSY_DELAY_S = 1
 
-#: Pulls in a row without news after which the pause grows.
-QUIET_PULLS_MAX = 5
+#: Pulls in a row without news after which the pause is ``QUIET_DELAY_S``.
+QUIET_PULLS = 5
 
 #: Pause then: how long reads of new data stay on the main when activity begins again. On mainnet it
-#: costs about 11 dollars a month and replica; half a minute would cost two, and a burst of play
-#: would be over before the replicas wake.
-IDLE_DELAY_S = 5
+#: costs about 11 dollars a month and replica.
+QUIET_DELAY_S = 5
 
-#: How often a replica tells its upstream how far it is.
+#: Pulls in a row without news after which the pause is the setting ``pull_idle_s``: five minutes.
+IDLE_PULLS = 60
+
+#: Longest pause after failures; 1, 2, 4, ... seconds before.
+FAILED_DELAY_MAX_S = 30
+
+#: How often a replica tells its upstream how far it is, unless it is asked to.
 ACKNOWLEDGE_PERIOD_NS = 30 * 1_000_000_000
 
 #: Each one costs its upstream a query a second; a wider fleet is a tree.
 REPLICAS_MAX = 64
 
+#: Canisters between a replica and its main, that one included.
+PATH_MAX = 8
+
+#: Characters of an error that ``status`` shows.
+_ERROR_SIZE_MAX = 300
+
 _NS_PER_S = 1_000_000_000
 
-
-class PullRequest(NamedTuple):
-    """The question to send."""
-
-    upstream: str
-    head: LogHead
-    size_max: int
+Request = Union[PullRequest, PageRequest]  # noqa: UP007 - evaluated under Python 3.10 syntax
 
 
-class PullAnswer(NamedTuple):
-    """The upstream's records after the position that was asked for."""
+class NewRecords(NamedTuple):
+    """What a batch brings beyond our head."""
 
-    epoch: int
-    base_hash: bytes
-    """Chain hash at that position."""
     records: Sequence[ChangeRecord]
+    encoded: Sequence[bytes]
+
+    @property
+    def is_full(self) -> bool:
+        """Whether there are probably more: an answer ends at the first that does not fit."""
+        size = sum(len(data) for data in self.encoded)
+        return len(self.encoded) >= PULL_RECORDS_MAX or size * 2 > PULL_SIZE_MAX
 
 
 class Replication:
-    """The replica's side.
+    """The replica's side: whom to ask, when, and what it last said.
+
+    What stays over upgrades is the upstream alone; the rest is learnt again by the next pull.
 
     Args:
-        log: The replica's own log, which grows by what was pulled.
-        apply: Changes rows; must not fail.
+        log: The replica's own log.
         row_size_max: Longest row in bytes, as the stable map has it.
         upstream: Principal to pull from, as text, if one is known.
     """
 
-    def __init__(
-        self,
-        log: ChangeLog,
-        apply: Callable[[Sequence[RowChange]], None],
-        *,
-        row_size_max: int,
-        upstream: str | None = None,
-    ) -> None:
+    def __init__(self, log: ChangeLog, *, row_size_max: int, upstream: str | None = None) -> None:
         self._log = log
-        self._apply = apply
         self._row_size_max = row_size_max
         self.upstream = upstream
+        self.pull_idle_s = FAILED_DELAY_MAX_S
+        """The setting of that name."""
+        self.upstream_head: Position | None = None
+        """Where the upstream's log ended, by its last answer."""
+        self.path: Sequence[str] = ()
+        """The upstream, its upstream, ... up to the main, by its last answer."""
         self.pulled_at_ns = 0
         """Time of the last answer that was accepted; 0 before the first since the upgrade."""
+        self.pulls = 0
+        """Answers accepted since the heap was made."""
+        self.failures = 0
+        """Answers refused, or not come, since the heap was made."""
         self.error: str | None = None
-        """Why the last pull brought nothing usable."""
+        """Why the last pull brought nothing usable: ``Diverged: ...`` and so on."""
+        self._in_flight: Request | None = None
         self._lease_until_ns = 0
         self._quiet_pulls = 0
+        self._failed_pulls = 0
         self._has_more = False
         self._acknowledged = LogHead(0, 0, b"")
         self._acknowledged_at_ns = 0
+        self._must_acknowledge = False
 
-    def follow(self, upstream: str) -> None:
-        """Pull from here now on, at once."""
+    def follow(self, upstream: str | None) -> None:
+        """Pull from here now on, at once; from nowhere if ``None``."""
+        if upstream != self.upstream:
+            self.upstream_head = None
+            self.path = ()
+            self._acknowledged = LogHead(0, 0, b"")
+            self._acknowledged_at_ns = 0
+            self._must_acknowledge = False
         self.upstream = upstream
         self.error = None
+        self.wake()
+
+    def wake(self) -> None:
+        """Ask at once, as if there were news."""
+        self._in_flight = None
         self._lease_until_ns = 0
         self._quiet_pulls = 0
+        self._failed_pulls = 0
+        self._has_more = False
+
+    def ask_at_once(self) -> None:
+        """Make the next pause none."""
+        self._has_more = True
 
     @property
     def next_delay_s(self) -> int:
         """Pause before the next pull, in seconds: 0 when more is known to be waiting."""
         if self._has_more:
             return 0
-        return BUSY_DELAY_S if self._quiet_pulls < QUIET_PULLS_MAX else IDLE_DELAY_S
+        if self._failed_pulls:
+            # The exponent is bounded as well: a halted upstream is asked for months.
+            return min(1 << min(self._failed_pulls - 1, 8), FAILED_DELAY_MAX_S)
+        if self._quiet_pulls < QUIET_PULLS:
+            return BUSY_DELAY_S
+        pause_s = QUIET_DELAY_S if self._quiet_pulls < IDLE_PULLS else self.pull_idle_s
+        return min(pause_s, self.pull_idle_s)
 
-    def request(self, now_ns: int) -> PullRequest | None:
-        """Take the lease and return what to ask; ``None`` without upstream or while leased."""
-        if self.upstream is None or now_ns < self._lease_until_ns:
-            return None
+    def lease(self, request: Request, now_ns: int) -> bool:
+        """Take the lease for a question; return whether it was free."""
+        if now_ns < self._lease_until_ns:
+            return False
         self._lease_until_ns = now_ns + PULL_LEASE_S * _NS_PER_S
-        return PullRequest(self.upstream, self._log.head, PULL_SIZE_MAX)
-
-    def receive(self, answer: PullAnswer, now_ns: int) -> Sequence[ChangeRecord]:
-        """Apply the records that are new, all or none; a log that is still empty takes the epoch.
-
-        Returns:
-            The new records, which are applied and in the log now.
-
-        Raises:
-            BatchRefusedError: If they do not continue this log; nothing was applied.
-        """
-        try:
-            fresh = self._check(answer)
-        except BatchRefusedError as error:
-            self.receive_trouble(str(error))
-            raise
-        if self._is_unbound:
-            self._log.head = LogHead.empty(answer.epoch)
-        new_records = answer.records[len(answer.records) - len(fresh) :]
-        for record in new_records:
-            self._apply(record.rows)
-        self._log.append(fresh, now_ns)
-        self.error = None
-        self.pulled_at_ns = now_ns
-        self._lease_until_ns = 0
-        # An answer ends at the first record that does not fit, so half full means probably more.
-        size = sum(len(data) for data in fresh)
-        self._has_more = len(fresh) == PULL_RECORDS_MAX or size * 2 > PULL_SIZE_MAX
-        self._quiet_pulls = 0 if fresh else self._quiet_pulls + 1
-        return new_records
-
-    def receive_trouble(self, reason: str) -> None:
-        """Note why a pull brought nothing, and back off."""
-        self.error = reason
-        self._lease_until_ns = 0
-        self._has_more = False
-        self._quiet_pulls += 1
-
-    def acknowledgement(self, now_ns: int) -> LogHead | None:
-        """Return the position to tell the upstream, at most every 30 s and when it has moved."""
-        head = self._log.head
-        is_due = now_ns >= self._acknowledged_at_ns + ACKNOWLEDGE_PERIOD_NS
-        if not is_due or head == self._acknowledged:
-            return None
-        self._acknowledged = head
-        self._acknowledged_at_ns = now_ns
-        return head
+        self._in_flight = request
+        return True
 
     @property
-    def _is_unbound(self) -> bool:
-        return self._log.head.epoch == 0 and self._log.head.seq == 0
+    def next_request(self) -> PullRequest | None:
+        """The question for the records after our head, if there is somebody to ask."""
+        if self.upstream is None:
+            return None
+        return PullRequest(self.upstream, self._log.head, PULL_SIZE_MAX)
 
-    def _check(self, answer: PullAnswer) -> list[bytes]:
-        """Return the canonical bytes of the new records."""
-        records = answer.records
-        head = LogHead.empty(answer.epoch) if self._is_unbound else self._log.head
-        if answer.epoch != head.epoch:
-            reason = f"upstream is in epoch {answer.epoch}, we are in {head.epoch}"
-            raise DivergedError(head.seq, reason)
-        if not records:
-            return []
-        first_seq = records[0].seq
+    def check(self, batch: LogBatch, own: str, asked: LogHead) -> NewRecords:
+        """Return a batch's records that are new.
+
+        Args:
+            batch: The answer.
+            own: This canister, as text.
+            asked: The position that was asked from.
+
+        Raises:
+            BatchRefusedError: If they do not continue this log, or came in a circle.
+        """
+        self._check_path(batch.path, own)
+        records = batch.records[:PULL_RECORDS_MAX]
+        head, base = self._log.head, self._log.base
+        first_seq = records[0].seq if records else asked.seq + 1
         if not 1 <= first_seq <= head.seq + 1:
             raise GapError(head.seq + 1, first_seq)
-        running = answer.base_hash
+        running = batch.base_hash
+        known_seq = first_seq - 1
         fresh: list[bytes] = []
         for offset, record in enumerate(records):
             if record.seq != first_seq + offset:
@@ -211,26 +247,91 @@ class Replication:
             data = self._encode(record)
             if record.seq > head.seq:
                 fresh.append(data)
-                continue
-            running = chain(running, data)
-        last_known = min(records[-1].seq, head.seq)
-        if running != self._hash_at(head, last_known):
-            raise DivergedError(last_known, "the chain hashes differ")
-        return fresh
+            else:
+                running = chain(running, data)
+                known_seq = record.seq
+        # From before our log begins nothing can be new, and nothing compared.
+        if known_seq >= base.seq and running != self._log.hash_at(known_seq):
+            raise DivergedError(known_seq, "the chain hashes differ")
+        fresh_records = records[len(records) - len(fresh) :]
+        _check_epochs(head, fresh)
+        return NewRecords(fresh_records, fresh)
 
-    def _hash_at(self, head: LogHead, seq: int) -> bytes:
-        return head.chain_hash if seq == head.seq else self._log.hash_at(seq)
+    def accept_batch(
+        self, request: PullRequest, batch: LogBatch, new: NewRecords, now_ns: int
+    ) -> None:
+        """Note that a batch has been applied."""
+        self.upstream_head = batch.head
+        self.path = _with_upstream(batch.path, request.upstream)
+        self._must_acknowledge = self._must_acknowledge or batch.acknowledge
+        self.accept(request, now_ns, has_more=new.is_full)
+        self._quiet_pulls = 0 if new.records else self._quiet_pulls + 1
+
+    def accept(self, request: Request, now_ns: int, *, has_more: bool) -> None:
+        """Note that an answer was of use, and whether the next question should be asked at once."""
+        self.release(request)
+        self.error = None
+        self.pulled_at_ns = now_ns
+        self.pulls += 1
+        self._failed_pulls = 0
+        self._has_more = has_more
+
+    def refuse(self, request: Request, reason: str) -> None:
+        """Note why an answer was of no use, or did not come, and back off."""
+        self.release(request)
+        self.error = reason[:_ERROR_SIZE_MAX]
+        self.failures += 1
+        self._failed_pulls += 1
+        self._quiet_pulls = 0
+        self._has_more = False
+
+    def is_in_flight(self, request: Request) -> bool:
+        """Return whether this is the question that is being waited for."""
+        return request == self._in_flight
+
+    def release(self, request: Request) -> None:
+        """Give back the lease, if it is this question's."""
+        if request == self._in_flight:
+            self._in_flight = None
+            self._lease_until_ns = 0
+
+    def acknowledge_at_once(self) -> None:
+        """Let ``acknowledgement`` return our position next, whether or not it has moved."""
+        self._must_acknowledge = True
+
+    def acknowledgement(self, now_ns: int) -> LogHead | None:
+        """Return the position to tell the upstream: when it has moved, at most every 30 s.
+
+        When the upstream must know, it is told at once.
+        """
+        head = self._log.head
+        is_due = now_ns >= self._acknowledged_at_ns + ACKNOWLEDGE_PERIOD_NS
+        has_moved = head.position != self._acknowledged.position
+        is_asked = self._must_acknowledge and now_ns >= self._acknowledged_at_ns + _NS_PER_S
+        if self.upstream is None or not (is_asked or (is_due and has_moved)):
+            return None
+        self._acknowledged = head
+        self._acknowledged_at_ns = now_ns
+        self._must_acknowledge = False
+        return head
+
+    def _check_path(self, path: Sequence[str], own: str) -> None:
+        if own in path:
+            raise CycleError(path)
+        if len(path) > PATH_MAX:
+            raise CycleError(path[:PATH_MAX])
 
     def _encode(self, record: ChangeRecord) -> bytes:
         try:
             data = encode_record(record)
+            result_kind(record.result)
         except EncodingError as error:
             reason = f"record {record.seq}: {error}"
-            raise BatchRefusedError(reason) from error
+            raise UnusableError(reason) from error
         sizes = [len(row.value) for row in record.rows if row.value is not None]
         if len(data) > RECORD_SIZE_MAX or max(sizes, default=0) > self._row_size_max:
             reason = f"record {record.seq} of {len(data)} bytes is larger than ours may be"
-            raise BatchRefusedError(reason)
+            raise UnusableError(reason)
         return data
 
 
@@ -256,6 +357,9 @@ class ReplicaRegistry:
     def __contains__(self, canister: str) -> bool:
         return canister in self._replicas
 
+    def __len__(self) -> int:
+        return len(self._replicas)
+
     @property
     def all(self) -> Sequence[AttachedReplica]:
         """The attached replicas, in the order they were attached."""
@@ -280,17 +384,43 @@ class ReplicaRegistry:
         return True
 
 
-def answer_pull(log: ChangeLog, position: LogHead, size_max: int) -> PullAnswer | None:
-    """Return the records after a replica's position, or ``None`` if its history is another.
+def answer_pull(
+    log: ChangeLog, asked: LogHead, size_max: int
+) -> LogBatch | Reseed | Diverged | Behind:
+    """Return the records after a replica's position, or why it gets none.
 
-    A position of epoch 0 and seq 0 is that of a replica which has never pulled: it gets the
-    beginning of whatever log this is.
+    Any numbers may be asked for. The batch names no path: its caller knows that. Without a hash the
+    position alone is asked for: so an admin finds where two histories part.
     """
-    is_new = position.epoch == 0 and position.seq == 0
-    if not is_new and (position.epoch != log.head.epoch or position.seq > log.head.seq):
-        return None
-    base_hash = log.hash_at(position.seq)
-    if not is_new and position.chain_hash != base_hash:
-        return None
-    records = log.after(position.seq, min(size_max, PULL_SIZE_MAX), PULL_RECORDS_MAX)
-    return PullAnswer(log.head.epoch, base_hash, records)
+    own = log.head.position
+    if asked.position > own:
+        return Behind(own)
+    if not log.may_hold(asked.epoch, asked.seq):
+        return Diverged(own)
+    if asked.seq == 0 and asked.chain_hash not in (b"", first_hash()):
+        return Diverged(own)
+    if asked.seq < log.base.seq:
+        return Reseed(own)
+    base_hash = log.hash_at(asked.seq)
+    if asked.chain_hash not in (b"", base_hash):
+        return Diverged(own)
+    records = log.after(asked.seq, min(size_max, PULL_SIZE_MAX), PULL_RECORDS_MAX)
+    return LogBatch(base_hash, records, own, ())
+
+
+def _with_upstream(path: Sequence[str], upstream: str) -> Sequence[str]:
+    return tuple(path) if list(path[:1]) == [upstream] else (upstream, *path)
+
+
+def _check_epochs(head: LogHead, fresh: Sequence[bytes]) -> None:
+    """Epochs only grow, and no record is before the first."""
+    epoch = head.epoch
+    for offset, data in enumerate(fresh, start=1):
+        begun = record_epoch(data)
+        if begun is not None and begun <= epoch:
+            reason = f"epoch {begun} after epoch {epoch}"
+            raise DivergedError(head.seq + offset, reason)
+        epoch = begun or epoch
+        if epoch == 0:
+            reason = f"record {head.seq + offset} is of no epoch"
+            raise UnusableError(reason)

@@ -7,6 +7,7 @@ from icfleet_router.errors import (
     CanisterRejectedError,
     ConfigError,
     FleetClosedError,
+    HeadError,
     NoHealthyCanisterError,
     OperationError,
     OperationForbiddenError,
@@ -22,6 +23,7 @@ from icfleet_router.errors import (
 )
 from icfleet_router.events import CallEvent
 from icfleet_router.fleet import CanisterReport, Fleet, FleetCanister
+from icfleet_router.heads import Fork, VerifiedHead, find_forks, verified_head
 from icfleet_router.position import Position
 from icfleet_router.project import DfxProject, Network, ProjectCanister
 from icfleet_router.project_files import (
@@ -48,6 +50,8 @@ __all__ = [
     "FleetCanister",
     "FleetClosedError",
     "FleetConfig",
+    "Fork",
+    "HeadError",
     "Network",
     "NoHealthyCanisterError",
     "OperationError",
@@ -68,8 +72,11 @@ __all__ = [
     "RouterError",
     "Session",
     "StatusReply",
+    "VerifiedHead",
     "find_candid",
     "find_entry",
+    "find_forks",
     "read_canister_ids",
     "read_project",
+    "verified_head",
 ]

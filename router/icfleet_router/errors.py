@@ -3,6 +3,7 @@
     RouterError
     ├── ConfigError                  a setting that cannot be used
     ├── ProjectError                 dfx.json or what it names is missing or malformed
+    ├── HeadError                    a canister does not prove how far it is
     ├── FleetClosedError             used before it was opened, or after it was closed
     ├── ArgumentsError               a call that does not fit the .did; nothing was sent
     ├── ReadError                    a read without a usable answer
@@ -33,6 +34,7 @@ __all__ = [
     "CanisterRejectedError",
     "ConfigError",
     "FleetClosedError",
+    "HeadError",
     "NoHealthyCanisterError",
     "OperationError",
     "OperationForbiddenError",
@@ -78,6 +80,10 @@ class ProjectError(RouterError):
         super().__init__(f"{path}: {reason}")
         self.path = path
         self.reason = reason
+
+
+class HeadError(RouterError):
+    """A canister's ``head`` is not proven by a certificate of its subnet."""
 
 
 class FleetClosedError(RouterError):
@@ -204,11 +210,16 @@ class OperationRejectedError(OperationError):
         rejection: ``Expired`` and ``InFuture`` speak of ``created_at``, ``IdReused`` of an id
             that stands for another content, ``Invalid`` of the content. ``Expired`` of an
             operation that an earlier submission left pending does not tell its fate; the log does.
+        code: What is ``Invalid``, in the canister's stable word, such as ``RowTooLarge``; empty
+            for the other rejections, and for what was not even sent.
     """
 
-    def __init__(self, reason: str, stamp: OperationStamp, *, rejection: Rejection) -> None:
+    def __init__(
+        self, reason: str, stamp: OperationStamp, *, rejection: Rejection, code: str = ""
+    ) -> None:
         super().__init__(f"{rejection}: {reason}", stamp)
         self.rejection = rejection
+        self.code = code
 
 
 class OperationNotAppliedError(OperationError):

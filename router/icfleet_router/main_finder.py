@@ -21,7 +21,9 @@ logger = logging.getLogger(__name__)
 def choose_main(
     statuses: Sequence[tuple[Member, StatusReply]], *, epoch_seen: int
 ) -> Member | None:
-    """Choose the canister that is main by its own word, of the highest epoch.
+    """Choose the canister that takes writes by its own word, of the highest epoch.
+
+    A fenced main is none: it knows that it has been replaced, or was never opened.
 
     Args:
         statuses: What the configured canisters say.
@@ -30,7 +32,7 @@ def choose_main(
     mains = [
         (status.as_of, member)
         for member, status in statuses
-        if status.role == "main" and status.as_of.epoch >= epoch_seen
+        if status.decides and status.as_of.epoch >= epoch_seen
     ]
     return max(mains, key=lambda one: one[0])[1] if mains else None
 

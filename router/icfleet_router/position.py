@@ -13,7 +13,7 @@ class Position:
 
     Attributes:
         epoch: Counts the mains that followed each other by promotion.
-        seq: Counts the operations of the epoch.
+        seq: Counts the records, through all epochs.
     """
 
     epoch: int

@@ -105,7 +105,7 @@ def _read_roles(path: Path) -> Mapping[str, RoleOverride]:
         return {}
     try:
         content = tomllib.loads(_decode_text(_read(path), path))
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # no TOML, or a number of thousands of digits
         raise ProjectError(path, str(error)) from error
     return parse_roles(content, path=path)
 

@@ -39,6 +39,7 @@ class StatusReply:
         chain_hash: The log's hash there; two canisters at one position must have the same.
         main: The main it knows of.
         pull_error: Why a replica could not pull last time.
+        fenced: Why a main decides nothing.
         record: The whole decoded reply.
     """
 
@@ -48,6 +49,12 @@ class StatusReply:
     main: Principal | None
     pull_error: str | None
     record: Mapping[str, object]
+    fenced: str | None = None
+
+    @property
+    def decides(self) -> bool:
+        """Whether it says that it takes writes."""
+        return self.role == "main" and self.fenced is None
 
 
 def parse_status(results: Sequence[object]) -> StatusReply | None:
@@ -66,6 +73,7 @@ def _parse_record(role: ReportedRole, record: Mapping[str, object]) -> StatusRep
     chain_hash = record.get("chain_hash")
     main = record.get("main")
     pull_error = record.get("pull_error")
+    fenced = record.get("fenced")
     if as_of is None or not isinstance(chain_hash, bytes):
         return None
     return StatusReply(
@@ -75,4 +83,5 @@ def _parse_record(role: ReportedRole, record: Mapping[str, object]) -> StatusRep
         main=main if isinstance(main, Principal) else None,
         pull_error=pull_error if isinstance(pull_error, str) else None,
         record=record,
+        fenced=fenced if isinstance(fenced, str) else None,
     )

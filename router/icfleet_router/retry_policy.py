@@ -1,9 +1,10 @@
 """What a failed call means: may it be tried again, and where; whose fault was it; what did it do.
 
-Judged by the agent's error type and the IC's error code, never by text or HTTP method.
+Judged by the agent's error type and the IC's error code, never by text or HTTP method; but for the
+two words with which a canister of a fleet begins its rejection of reads that it cannot answer yet.
 
 Sources: IC interface specification, "Reject codes"; the error codes of dfinity/ic's
-``rs/types/error_types``.
+``rs/types/error_types``; docs/canister-api.md, "Reads".
 """
 
 from dataclasses import dataclass
@@ -33,6 +34,9 @@ _UNAVAILABLE_CODES = frozenset({"IC0508", "IC0509", "IC0537"})
 
 _BROKEN_CODES = frozenset({"IC0507", "IC0521", "IC0539"})
 """Out of memory, engine fault, memory limit: this canister's state, so another may do better."""
+
+_NOT_WHOLE_PREFIXES = ("Seeding: ", "Rebuilding: ")
+"""The canister takes over another one's rows, or restores its heap; others can answer meanwhile."""
 
 _ROLLED_BACK_CODES = frozenset({"IC0502", "IC0503", "IC0504", "IC0522", "IC0524", *_BROKEN_CODES})
 """The message trapped or ran out of instructions: all it had done is undone."""
@@ -96,6 +100,7 @@ def is_canisters_fault(error: AgentError | CandidError) -> bool:
                 reject_code in {_REJECT_SYS_FATAL, _REJECT_SYS_TRANSIENT, _REJECT_SYS_UNKNOWN}
                 or reject_code == _REJECT_DESTINATION_INVALID
                 or error_code in _UNAVAILABLE_CODES | _BROKEN_CODES
+                or _is_not_whole(error)
             )
         case UnknownOutcomeError(__cause__=AgentError() as cause):
             return is_canisters_fault(cause)
@@ -104,6 +109,12 @@ def is_canisters_fault(error: AgentError | CandidError) -> bool:
         case _:
             answers = (TransportTimeoutError, MalformedReplyError, UnverifiedReplyError)
             return isinstance(error, (*answers, CandidError))
+
+
+def _is_not_whole(error: RejectedError) -> bool:
+    """Tell whether a canister's own "no" means "not yet, and not from me"."""
+    is_own = error.reject_code == _REJECT_CANISTER_REJECT
+    return is_own and error.reject_message.startswith(_NOT_WHOLE_PREFIXES)
 
 
 def judge_batch(error: AgentError) -> BatchFate:

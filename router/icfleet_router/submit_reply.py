@@ -54,10 +54,17 @@ class Forbidden:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """The operation is not acceptable; not remembered."""
+    """The operation is not acceptable; not remembered.
+
+    Attributes:
+        rejection: Why, in the canister's word.
+        reason: For people.
+        code: What is ``Invalid`` of it, in one stable word; empty for the other rejections.
+    """
 
     rejection: Rejection
     reason: str
+    code: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,8 +166,8 @@ def _parse_not_remembered(value: Any) -> OperationResult | None:
 
 def _parse_rejection(value: Any) -> Rejected | None:
     match value:
-        case {"Invalid": str(reason)}:
-            return Rejected("Invalid", reason)
+        case {"Invalid": {"code": str(code), "reason": str(reason)}}:
+            return Rejected("Invalid", reason, code)
         case {"Expired": None}:
             return Rejected("Expired", "created_at is too old for main to know if it was seen")
         case {"InFuture": None}:

@@ -135,8 +135,8 @@ def _error_of(
             return OperationForbiddenError(reason, stamp)
         case Rejected("Expired" | "InFuture" as rejection, reason) if is_suspect:
             return _unclear(rejection, reason, stamp)
-        case Rejected(rejection, reason):
-            return OperationRejectedError(reason, stamp, rejection=rejection)
+        case Rejected(rejection, reason, code):
+            return OperationRejectedError(reason, stamp, rejection=rejection, code=code)
 
 
 def _unclear(answer: str, reason: str, stamp: OperationStamp) -> OperationPendingError:

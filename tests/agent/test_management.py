@@ -6,7 +6,7 @@ from typing import Any, cast
 import pytest
 from tiny_replica import ECHO, Exchange, TinyReplica
 
-from icfleet_agent import Agent, ManagementCanister
+from icfleet_agent import Agent, CanisterSettings, ManagementCanister
 from icfleet_agent.errors import MalformedReplyError
 from icfleet_agent.management import FIRST_CANISTER, InstallMode
 from icfleet_protocol.candid import parse_did
@@ -18,7 +18,8 @@ from icfleet_protocol.request_id import RequestId
 DID = """
 type settings = record {
   controllers : opt vec principal; compute_allocation : opt nat; memory_allocation : opt nat;
-  freezing_threshold : opt nat;
+  freezing_threshold : opt nat; reserved_cycles_limit : opt nat; wasm_memory_limit : opt nat;
+  wasm_memory_threshold : opt nat; log_visibility : opt log_visibility;
 };
 type log_visibility = variant { controllers; public; allowed_viewers : vec principal };
 service : {
@@ -31,6 +32,8 @@ service : {
       wasm_memory_persistence : opt variant { keep; replace } } };
     canister_id : principal; wasm_module : blob; arg : blob;
     sender_canister_version : opt nat64 }) -> ();
+  update_settings : (record {
+    canister_id : principal; settings : settings; sender_canister_version : opt nat64 }) -> ();
   start_canister : (record { canister_id : principal }) -> ();
   stop_canister : (record { canister_id : principal }) -> ();
   canister_status : (record { canister_id : principal }) -> (record {
@@ -135,6 +138,27 @@ async def test_code_is_installed(
     assert (argument["canister_id"], argument["wasm_module"]) == (ECHO, b"\x00asm")
 
 
+async def test_only_the_settings_that_are_given_are_changed(
+    management: ManagementCanister, subnet: Subnet
+) -> None:
+    changes = CanisterSettings(compute_allocation=0, log_visibility=(ANONYMOUS,))
+
+    await management.update_settings(str(ECHO), changes)
+
+    method, argument, effective = subnet.calls[0]
+    assert (method, effective) == ("update_settings", str(ECHO))
+    assert argument["settings"] == {
+        "controllers": None,
+        "compute_allocation": 0,
+        "memory_allocation": None,
+        "freezing_threshold": None,
+        "reserved_cycles_limit": None,
+        "wasm_memory_limit": None,
+        "wasm_memory_threshold": None,
+        "log_visibility": {"allowed_viewers": [ANONYMOUS]},
+    }
+
+
 START_AND_STOP: list[tuple[str, Callable[[ManagementCanister], Any]]] = [
     ("start_canister", lambda management: management.start(ECHO)),
     ("stop_canister", lambda management: management.stop(ECHO)),
@@ -160,7 +184,11 @@ async def test_status_tells_how_a_canister_is(management: ManagementCanister) ->
     assert status.run_state == "stopped"
     assert status.controllers == (ANONYMOUS,)
     assert status.module_hash == b"h" * 32
-    assert (status.memory_size, status.cycles) == (1234, 10**14)
+    assert (status.memory_size, status.cycles, status.reserved_cycles) == (1234, 10**14, 0)
+    # This network tells no more of them.
+    assert status.settings == CanisterSettings(
+        freezing_threshold=2_592_000, log_visibility="controllers"
+    )
 
 
 async def test_an_empty_canister_has_no_module(

@@ -24,19 +24,21 @@ from icfleet_canister import (
     batch_problem,
 )
 from icfleet_canister.batch_applier import BATCH_SIZE_MAX, OPERATIONS_MAX
+from icfleet_canister.change_log import LogExtent
 from icfleet_canister.id_window import CREATED_AHEAD_MAX_NS, CREATED_BEHIND_MAX_NS, ID_MEMORY_NS
 
 SECOND_NS = 1_000_000_000
 NOW_NS = 10_000 * SECOND_NS
 RATE = Rate(limit=4, window_ns=40 * SECOND_NS)
 ROW_SIZE_MAX = 100
+EPOCH = LogHead.empty()._replace(epoch=1)
 
 
 class Notes:
     """An application that appends letters to a text for each subject.
 
-    ``?`` is forbidden, ``no`` is refused, ``boom`` is a bug, ``huge`` a row without room. When the
-    caller's rights are gone, everything is forbidden.
+    ``?`` is forbidden, ``no`` is refused, ``boom`` is a bug, ``huge`` a row without room, ``seq``
+    the position of its own record. When the caller's rights are gone, everything is forbidden.
     """
 
     def __init__(self) -> None:
@@ -44,13 +46,19 @@ class Notes:
         self.has_rights = True
 
     def forbids(self, caller: str, operation: PendingOperation[str]) -> str | None:
+        if operation.body == "no rights":
+            raise LookupError
         is_allowed = self.has_rights and operation.body != "?"
         return None if is_allowed else f"{caller} may not ask"
 
     def charges(self, caller: str, operation: PendingOperation[str]) -> Sequence[Charge]:
+        if operation.body == "dear":
+            return [Charge(operation.subject, RATE.limit + 1, RATE)]
         return [Charge(operation.subject, 1, RATE)]
 
-    def evaluate(self, caller: str, operation: PendingOperation[str], now_ns: int) -> Effects:
+    def evaluate(
+        self, caller: str, operation: PendingOperation[str], now_ns: int, seq: int
+    ) -> Effects:
         slot = slot_of(operation.subject)
         if operation.body == "no":
             return Effects(refusal=("Never", "not today"))
@@ -62,6 +70,8 @@ class Notes:
             return Effects([RowChange(-1, b"")])
         if operation.body == "many rows":
             return Effects([RowChange(row, bytes(ROW_SIZE_MAX)) for row in range(90)])
+        if operation.body == "seq":
+            return Effects([RowChange(slot, str(seq).encode())])
         text = self.texts.get(slot, b"") + operation.body.encode()
         return Effects([RowChange(slot, text[-ROW_SIZE_MAX:])])
 
@@ -80,7 +90,7 @@ class World:
 
     def __init__(self, *, capacity: int = 1_000) -> None:
         self.notes = Notes()
-        self.log = ChangeLog(MemoryMap[int, bytes](), LogHead.empty(1))
+        self.log = ChangeLog(MemoryMap[int, bytes](), LogExtent(EPOCH, EPOCH))
         self.window = IdWindow(capacity)
         self.limiter = RateLimiter()
         self.applier = BatchApplier(
@@ -88,16 +98,25 @@ class World:
         )
 
     def apply(
-        self, *operations: PendingOperation[str], now_ns: int = NOW_NS, budget: int = 1_000
+        self,
+        *operations: PendingOperation[str],
+        now_ns: int = NOW_NS,
+        budget: int = 1_000,
+        busy_ns: int = 0,
     ) -> list[Verdict]:
         asked = iter(range(1_000_000))
         return self.applier.apply(
-            "caller", operations, now_ns=now_ns, is_exhausted=lambda: next(asked) >= budget
+            "caller",
+            operations,
+            now_ns=now_ns,
+            is_exhausted=lambda: next(asked) >= budget,
+            busy_ns=busy_ns,
         )
 
     def upgrade(self) -> None:
         """Lose the heap; the window is to be restored from the log's last page on."""
-        self.window = IdWindow(restore_from_page=self.log.page_count - 1)
+        self.window = IdWindow()
+        self.window.begin_restore(self.log)
         self.applier = BatchApplier(
             self.notes, self.log, self.window, self.limiter, row_size_max=ROW_SIZE_MAX
         )
@@ -192,7 +211,10 @@ def test_an_id_of_a_wrong_size_is_invalid(size: int) -> None:
     world = World()
     bad = PendingOperation(b"i" * size, "ada", NOW_NS, "x", b"x")
 
-    assert cases(world.apply(bad)) == ["Invalid"]
+    verdict = world.apply(bad)[0]
+
+    assert (verdict.case, verdict.code) == ("Invalid", "IdSize")
+    assert (len(world.limiter), world.log.head.seq) == (0, 0)
 
 
 def test_a_fresh_operation_that_is_forbidden_leaves_no_trace() -> None:
@@ -231,17 +253,90 @@ def test_another_content_tells_a_stranger_nothing_about_a_used_id() -> None:
     assert verdicts == [Verdict("Forbidden", reason="caller may not ask")] * 3
 
 
-@pytest.mark.parametrize("body", ["boom", "huge", "unencodable", "many rows"])
-def test_a_bad_operation_leaves_nothing_and_harms_no_neighbour(body: str) -> None:
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ("boom", "RulesFailed"),
+        ("no rights", "RulesFailed"),
+        ("dear", "RulesFailed"),
+        ("huge", "RowTooLarge"),
+        ("many rows", "RecordTooLarge"),
+        ("unencodable", "Encoding"),
+    ],
+)
+def test_a_bad_operation_leaves_nothing_and_harms_no_neighbour(body: str, code: str) -> None:
     """Not even its first row is written, and the next one has the next position."""
     world = World()
 
     verdicts = world.apply(operation(1, "a"), operation(2, body), operation(3, "b"))
 
     assert cases(verdicts) == ["Applied", "Invalid", "Applied"]
-    assert verdicts[2].seq == 2
+    assert (verdicts[1].code, verdicts[2].seq) == (code, 2)
     assert world.notes.texts == {slot_of("ada"): b"ab"}
-    assert world.applier.failures == int(body == "boom")
+    assert len(world.window) == 2
+    assert world.applier.failures == int(code == "RulesFailed")
+
+
+def test_rules_are_told_the_position_that_their_record_will_have() -> None:
+    """Also behind others of the batch, and behind some that came to nothing."""
+    world = World()
+    world.apply(operation(1, "a", "bob"))
+
+    verdicts = world.apply(operation(2, "boom"), operation(3, "b", "bob"), operation(4, "seq"))
+
+    assert verdicts[2].seq == 3
+    assert world.text("ada") == b"3"
+
+
+def test_while_the_canister_wakes_only_what_is_known_is_answered() -> None:
+    """Whether anything else is new cannot be told yet, so nothing final is said of it."""
+    world = World()
+    first = world.apply(operation(1, "a"))
+    late_ns = NOW_NS + CREATED_BEHIND_MAX_NS + 1
+
+    verdicts = world.apply(
+        operation(1, "a"), operation(2, "b"), operation(3, "?"), now_ns=late_ns, busy_ns=7
+    )
+
+    assert verdicts == [*first, *[Verdict("Busy", retry_after_ns=7)] * 2]
+    assert (len(world.limiter), world.log.head.seq) == (1, 1)
+    assert cases(world.apply(operation(2, "b"))) == ["Applied"]
+
+
+def test_an_id_from_before_the_window_may_have_been_used() -> None:
+    """A replica that took over rows does not know what had been decided for them."""
+    world = World()
+    world.window.horizon_ns = NOW_NS
+    later = operation(2, "b", created_at_ns=NOW_NS + 1)
+
+    verdicts = world.apply(
+        operation(1, "a"), operation(3, "?", "bob"), later, operation(4, "c", "eve", NOW_NS + 1)
+    )
+
+    assert cases(verdicts) == ["Busy", "Busy", "Deferred", "Applied"]
+    assert verdicts[0].retry_after_ns == SECOND_NS
+    assert cases(world.apply(later)) == ["Applied"]
+    end_ns = NOW_NS + CREATED_BEHIND_MAX_NS
+    assert cases(world.apply(operation(1, "a"), now_ns=end_ns)) == ["Busy"]
+    assert cases(world.apply(operation(1, "a"), now_ns=end_ns + 1)) == ["Expired"]
+
+
+def test_figures_tell_what_happened() -> None:
+    """For ``status``."""
+    world = World()
+    world.apply(
+        *(operation(number, body) for number, body in enumerate(["a", "no", "?", "b", "c"])),
+        operation(0, "a"),
+        operation(9, "x"),
+        operation(10, "y"),
+    )
+    world.apply(operation(11, "x"), busy_ns=1)
+    world.apply(operation(12, "boom", "bob"))
+
+    applier = world.applier
+    assert (applier.applied, applier.refused, applier.repeated) == (3, 1, 1)
+    assert (applier.limited, applier.deferred, applier.busy) == (1, 1, 1)
+    assert (applier.rejected, applier.failures) == (2, 1)
 
 
 def test_a_rate_limited_operation_holds_back_the_subjects_later_ones() -> None:
@@ -400,7 +495,7 @@ def test_an_error_of_the_log_is_not_swallowed() -> None:
     world.apply(operation(1))
     broken: MemoryMap[int, bytes] = MemoryMap()
     broken.insert(0, b"\x07" + bytes(50))
-    log = ChangeLog(broken, world.log.head, 1)
+    log = ChangeLog(broken, world.log.extent)
     applier = BatchApplier(world.notes, log, world.window, world.limiter, row_size_max=ROW_SIZE_MAX)
 
     with pytest.raises(EncodingError):

@@ -1,11 +1,12 @@
 """The rules of each operation, yes and no."""
 
+import re
 from pathlib import Path
 
+import game_operations
 import pytest
-from game_journal import MONEY_MAX
+from game_journal import FUNDS, KIND_NAMES, MONEY_MAX
 from game_operations import (
-    OPERATIONS,
     REFUSAL_CODES,
     Buy,
     CloseDeposit,
@@ -18,13 +19,13 @@ from game_operations import (
     Sell,
     SetPrice,
     Transfer,
-    content_of,
-    parse_operation,
 )
-from game_service import FUNDS
-from game_world import ADMIN, NOW_NS, SECOND_NS, Node, principal
-from kybra import Principal
+from game_rows import RECENT_MAX, Recent
+from game_world import ADMIN, NOW_NS, SECOND_NS, Node, principal, submitted
 
+from icfleet_canister.row_journal import REASON_LENGTH_MAX
+
+ROOT = Path(__file__).parents[2]
 ADA = principal(1)
 BOB = principal(2)
 NOBODY = principal(3)
@@ -36,10 +37,10 @@ YEAR_S = 365 * 24 * 3600
 def node() -> Node:
     """Ada has 1,000, Bob 50; GOLD costs 10; the admin is treasury and oracle too."""
     node = Node.main()
-    game = node.game
-    game.grant_role(ADMIN, ADMIN, "treasury", NOW_NS)
-    game.grant_role(ADMIN, ADMIN, "oracle", NOW_NS)
-    game.grant_gateway(
+    service = node.service
+    service.grant_role(ADMIN, ADMIN, "treasury", NOW_NS)
+    service.grant_role(ADMIN, ADMIN, "oracle", NOW_NS)
+    service.grant_gateway(
         ADMIN, GATEWAY, ["CreatePlayer", "RecordScore"], all_players=True, now_ns=NOW_NS
     )
     node.do(ADA, ADA, CreatePlayer("Ada"))
@@ -52,10 +53,12 @@ def node() -> Node:
 
 def refusal(node: Node, subject: str, body: Operation, caller: str | None = None) -> str:
     """Send one operation; return the code of its refusal, after checking that nothing moved."""
-    before = node.balances()
+    table = node.service.table
+    before = dict(table.rows(0, table.end_slot))
     verdict = node.do(caller or subject, subject, body)
     assert verdict.case == "Refused", verdict
-    assert node.balances() == before
+    assert len(verdict.reason) <= REASON_LENGTH_MAX
+    assert dict(table.rows(0, table.end_slot)) == before
     node.audit()
     return verdict.code
 
@@ -73,20 +76,57 @@ def accept(node: Node, subject: str, body: Operation, now_ns: int = NOW_NS) -> N
         ("", "NameEmpty"),
         (" \t", "NameEmpty"),
         ("x" * 33, "NameTooLong"),
+        ("x" * 1_000_000, "NameTooLong"),
+        ("Ada\x00", "NameNotAllowed"),
+        ("Ada\n", "NameNotAllowed"),
+        ("\u202eadA", "NameNotAllowed"),
+        ("A\u200bda", "NameNotAllowed"),
+        ("A\u2028da", "NameNotAllowed"),
+        ("A\u2029da", "NameNotAllowed"),
+        ("A\ue000da", "NameNotAllowed"),
+        ("A\u0378da", "NameNotAllowed"),
+        (" Ada", "NameNotAllowed"),
+        ("Ada ", "NameNotAllowed"),
+        ("Zoe\u0308", "NameNotAllowed"),
+        ("\uff21da", "NameNotAllowed"),
+        ("A\u00a0da", "NameNotAllowed"),
+        ("\u0410da", "NameMixedScripts"),
+        ("Ad\u03b1", "NameMixedScripts"),
+        ("Ada アダ", "NameMixedScripts"),
         ("Second", "PlayerExists"),
     ],
+    ids=ascii,
 )
 def test_a_player_needs_a_name_and_is_made_once(node: Node, name: str, code: str) -> None:
     """Names may be shared; principals may not."""
     assert refusal(node, ADA, CreatePlayer(name)) == code
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Zoë",
+        "Ada-2 (the 2nd)",
+        "Ада",
+        "山田太郎",
+        "ヤマダ 太郎",
+        "김철수",
+        "அடா",
+        "7",
+        "A",
+        "🦊 Ada",
+    ],
+)
+def test_names_of_one_script_are_allowed(node: Node, name: str) -> None:
+    """With digits, signs and blanks; scripts that belong together count as one."""
+    assert node.do(NOBODY, NOBODY, CreatePlayer(name)).case == "Applied"
+
+
 def test_a_new_player_begins_with_nothing(node: Node) -> None:
     """And knows who made it."""
     node.do(GATEWAY, NOBODY, CreatePlayer("𝄞" * 32))
 
-    player = node.game.ledger.player(NOBODY)
-    assert player is not None
+    player = node.player(NOBODY)
     assert (player.balance, player.score, player.created_by) == (0, 0, GATEWAY)
 
 
@@ -105,6 +145,9 @@ def test_a_transfer_takes_from_one_what_it_gives_to_the_other(node: Node) -> Non
         (Transfer(ADA, 1), "SelfTransfer"),
         (Transfer(NOBODY, 1), "UnknownPlayer"),
         (Transfer(BOB, 2**64 - 1), "InsufficientFunds"),
+        (Transfer(BOB, 2**64), "InsufficientFunds"),
+        (Transfer(BOB, -1), "InvalidAmount"),
+        (Transfer("x" * 1_000_000, 1), "UnknownPlayer"),
     ],
 )
 def test_a_transfer_that_cannot_be_is_refused(node: Node, body: Operation, code: str) -> None:
@@ -130,10 +173,15 @@ def test_money_enters_and_leaves_by_credit_and_debit_alone(node: Node, account: 
     ("body", "code"),
     [
         (Credit(ADA, 0), "InvalidAmount"),
+        (Credit(ADA, -1), "InvalidAmount"),
         (Credit(ADA, MONEY_MAX), "SupplyExceeded"),
+        (Credit(ADA, 2**64), "SupplyExceeded"),
+        (Credit("x" * 1_000_000, 1), "UnknownPlayer"),
         (Credit(NOBODY, 1), "UnknownPlayer"),
         (Credit("not even a principal", 1), "UnknownPlayer"),
         (Debit(ADA, 0), "InvalidAmount"),
+        (Debit(ADA, -1), "InvalidAmount"),
+        (Debit(ADA, 2**64), "InsufficientFunds"),
         (Debit(ADA, 1_001), "InsufficientFunds"),
         (Debit("bank", FUNDS + 1), "BankIlliquid"),
         (Debit("market", FUNDS + 1), "MarketIlliquid"),
@@ -165,9 +213,13 @@ def test_a_deposit_comes_back_with_interest_when_it_is_due(node: Node) -> None:
     [
         (OpenDeposit(1_001, 60), "InsufficientFunds"),
         (OpenDeposit(0, 60), "InvalidAmount"),
+        (OpenDeposit(2**64, 60), "InsufficientFunds"),
+        (OpenDeposit(1, 2**64 - 1), "InvalidTerm"),
         (OpenDeposit(1, 0), "InvalidTerm"),
         (OpenDeposit(1, 10 * YEAR_S + 1), "InvalidTerm"),
+        (CloseDeposit(0), "UnknownDeposit"),
         (CloseDeposit(7), "UnknownDeposit"),
+        (CloseDeposit(2**64), "UnknownDeposit"),
     ],
 )
 def test_a_deposit_that_cannot_be_is_refused(node: Node, body: Operation, code: str) -> None:
@@ -184,8 +236,7 @@ def test_a_player_has_so_many_deposits_at_once(node: Node) -> None:
     later_ns = NOW_NS + SECOND_NS
     accept(node, ADA, CloseDeposit(3), now_ns=later_ns)
     accept(node, ADA, OpenDeposit(1, 1), now_ns=later_ns)
-    player = node.game.ledger.player(ADA)
-    assert player is not None
+    player = node.player(ADA)
     assert [deposit.number for deposit in player.deposits] == [1, 2, 4, 5, 6, 7, 8, 9]
 
 
@@ -208,12 +259,10 @@ def test_shares_are_bought_from_and_sold_to_the_market(node: Node) -> None:
 
     assert node.balances()[ADA] == 1_000 - 300 + 120
     assert node.balances()["market"] == FUNDS + 300 - 120
-    player = node.game.ledger.player(ADA)
-    assert player is not None
+    player = node.player(ADA)
     assert [holding.quantity for holding in player.holdings] == [20]
     accept(node, ADA, Sell("GOLD", 20))
-    player = node.game.ledger.player(ADA)
-    assert player is not None
+    player = node.player(ADA)
     assert player.holdings == ()
 
 
@@ -224,8 +273,12 @@ def test_shares_are_bought_from_and_sold_to_the_market(node: Node) -> None:
         (Buy("GOLD", 0), "InvalidAmount"),
         (Buy("TIN", 1), "UnknownSymbol"),
         (Buy("GOLD", 2**64 - 1), "InsufficientFunds"),
+        (Buy("GOLD", -1), "InvalidAmount"),
+        (Buy("x" * 1_000_000, 1), "UnknownSymbol"),
         (Sell("GOLD", 1), "InsufficientHoldings"),
         (Sell("GOLD", 0), "InvalidAmount"),
+        (Sell("GOLD", -1), "InvalidAmount"),
+        (Sell("GOLD", 2**64 - 1), "InsufficientHoldings"),
         (Sell("TIN", 1), "UnknownSymbol"),
     ],
 )
@@ -262,6 +315,11 @@ def test_a_holding_fits_its_number(node: Node) -> None:
         (SetPrice("GOLD", 2**64 - 1), "InvalidAmount"),
         (SetPrice("", 1), "InvalidSymbol"),
         (SetPrice("x" * 13, 1), "InvalidSymbol"),
+        (SetPrice("x" * 1_000_000, 1), "InvalidSymbol"),
+        (SetPrice("GOLD\x00", 1), "InvalidSymbol"),
+        (SetPrice("G\u041eLD", 1), "InvalidSymbol"),
+        (SetPrice("GOLD", 2**64), "InvalidAmount"),
+        (SetPrice("GOLD", -1), "InvalidAmount"),
         (SetPrice("a b", 1), "InvalidSymbol"),
         (SetPrice("gœld", 1), "InvalidSymbol"),
     ],
@@ -295,8 +353,7 @@ def test_a_score_is_the_best_ever_reached(node: Node) -> None:
     for score in (5, 9, 7):
         node.do(GATEWAY, ADA, RecordScore(score))
 
-    player = node.game.ledger.player(ADA)
-    assert player is not None
+    player = node.player(ADA)
     assert player.score == 9
 
 
@@ -305,38 +362,88 @@ def test_operations_on_nobody_are_refused(node: Node) -> None:
     assert refusal(node, NOBODY, RecordScore(1), caller=GATEWAY) == "UnknownPlayer"
 
 
-def test_every_refusal_code_is_listed() -> None:
+def test_a_bank_without_money_pays_nothing_back(node: Node) -> None:
+    """The deposit stays, and is paid when there is money again."""
+    accept(node, ADA, OpenDeposit(500, 1))
+    accept(node, ADMIN, Debit("bank", FUNDS + 500))
+    due_ns = NOW_NS + SECOND_NS
+
+    assert node.do(ADA, ADA, CloseDeposit(1), due_ns).code == "BankIlliquid"
+    accept(node, ADMIN, Credit("bank", 500), due_ns)
+    accept(node, ADA, CloseDeposit(1), due_ns)
+
+
+def test_a_score_as_large_as_its_number_is_kept(node: Node) -> None:
+    """And a larger one, which Candid lets nobody send, harms nothing."""
+    assert node.do(GATEWAY, ADA, RecordScore(2**64 - 1)).case == "Applied"
+    table = node.service.table
+    before = dict(table.rows(0, table.end_slot))
+
+    verdict = node.do(GATEWAY, BOB, RecordScore(2**64))
+
+    assert (verdict.case, verdict.code) == ("Invalid", "Encoding")
+    assert dict(table.rows(0, table.end_slot)) == before
+
+
+def test_a_bad_operation_leaves_its_neighbours_alone(node: Node) -> None:
+    """Each of a batch is decided by itself, also one that has no encoding."""
+    bodies: list[Operation] = [
+        Transfer(BOB, 1),
+        CreatePlayer("x" * 1_000_000),
+        Transfer(BOB, 2),
+        RecordScore(2**64),
+        Transfer(BOB, 3),
+    ]
+    operations = [submitted(number, ADA, body) for number, body in enumerate(bodies)]
+    service = node.service
+    service.grant_gateway(
+        ADMIN,
+        GATEWAY,
+        ["CreatePlayer", "RecordScore", "Transfer"],
+        all_players=True,
+        now_ns=NOW_NS,
+    )
+
+    verdicts = node.submit(GATEWAY, *operations)
+
+    assert [(verdict.case, verdict.code) for verdict in verdicts] == [
+        ("Applied", ""),
+        ("Refused", "NameTooLong"),
+        ("Applied", ""),
+        ("Invalid", "Encoding"),
+        ("Applied", ""),
+    ]
+    assert node.balances()[BOB] == 56
+
+
+def test_a_player_remembers_the_last_operations_that_changed_it(node: Node) -> None:
+    """Both ends of a transfer; of those that changed nothing, and the oldest, there is none."""
+    accept(node, ADA, Transfer(BOB, 1))
+    transfer = node.head.seq
+    assert node.do(ADA, ADA, Transfer(BOB, 0)).case == "Refused"
+    accept(node, ADA, Buy("GOLD", 1))
+
+    kinds = [KIND_NAMES[kind] for _, kind in node.player(ADA).recent]
+    assert kinds == ["CreatePlayer", "Credit", "Transfer", "Buy"]
+    assert node.player(BOB).recent[-1] == Recent(transfer, KIND_NAMES.index("Transfer"))
+
+    for _ in range(RECENT_MAX):
+        accept(node, ADA, Buy("GOLD", 1))
+    seqs = [seq for seq, _ in node.player(ADA).recent]
+    assert seqs == list(range(node.head.seq - RECENT_MAX + 1, node.head.seq + 1))
+
+
+def test_every_refusal_code_is_listed_and_met() -> None:
     """Clients switch over them: the list is a promise, and this file meets each."""
     source = Path(__file__).read_text(encoding="utf-8")
+    game = Path(game_operations.__file__).parent
+    rules = "".join(
+        (game / name).read_text(encoding="utf-8")
+        for name in ("game_operations.py", "game_journal.py")
+    )
+    raised = set(re.findall(r'refuse\(\s*"(\w+)"|"(\w+Illiquid)"|or "(\w+)"', rules))
 
+    assert {code for groups in raised for code in groups if code} == REFUSAL_CODES
     assert all(f'"{code}"' in source for code in REFUSAL_CODES)
-
-
-def test_a_candid_variant_becomes_an_operation() -> None:
-    """By its case; principals become text."""
-    bodies = [
-        ({"Transfer": {"target": Principal.from_str(BOB), "amount": 3}}, Transfer(BOB, 3)),
-        ({"CreatePlayer": {"name": "Ada"}}, CreatePlayer("Ada")),
-        ({"OpenDeposit": {"term_s": 5, "amount": 1}}, OpenDeposit(1, 5)),
-    ]
-
-    assert [parse_operation(body) for body, _ in bodies] == [each for _, each in bodies]
-
-
-def test_different_operations_have_different_contents() -> None:
-    """Else another operation under a used id would pass for a repetition."""
-    operations: list[Operation] = [
-        Buy("GOLD", 1),
-        Sell("GOLD", 1),
-        Buy("GOLD", 2),
-        Buy("GOL", 1),
-        Credit(ADA, 1),
-        Debit(ADA, 1),
-        Transfer(ADA, 1),
-        RecordScore(1),
-        CloseDeposit(1),
-    ]
-
-    assert len({content_of(operation) for operation in operations}) == len(operations)
-    assert content_of(Buy("GOLD", 1)) == b"\x00\x03Buy\x00\x04GOLD" + (1).to_bytes(8, "big")
-    assert set(OPERATIONS) == {kind.__name__ for kind in OPERATIONS.values()}
+    documented = (ROOT / "docs" / "canister-api.md").read_text(encoding="utf-8")
+    assert all(f"`{code}`" in documented for code in REFUSAL_CODES)

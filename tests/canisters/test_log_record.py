@@ -8,15 +8,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from icfleet_canister import ChangeRecord, EncodingError, LogHead, RowChange
+from icfleet_canister.batch_applier import ID_SIZE_MAX, ID_SIZE_MIN
 from icfleet_canister.log_record import (
     APPLIED,
+    Position,
     chain,
+    decode_epoch,
     decode_record,
     decode_refusal,
+    encode_epoch,
     encode_record,
     encode_refusal,
     first_hash,
+    is_library_id,
+    library_id,
+    log_fields,
     operation_digest,
+    record_epoch,
+    record_id,
+    result_kind,
 )
 
 RECORD = ChangeRecord(
@@ -100,11 +110,11 @@ def test_a_presence_byte_other_than_0_and_1_is_refused() -> None:
 
 def test_the_chain_is_what_the_contract_says() -> None:
     """An auditor with hashlib gets the same head."""
-    start = hashlib.sha256(b"icfleet-log" + struct.pack(">Q", 3)).digest()
+    start = hashlib.sha256(b"icfleet-log").digest()
     inner = hashlib.sha256(audited(RECORD)).digest()
 
-    assert LogHead.empty(3) == LogHead(3, 0, start)
-    assert chain(first_hash(3), encode_record(RECORD)) == hashlib.sha256(start + inner).digest()
+    assert LogHead.empty() == LogHead(0, 0, start)
+    assert chain(first_hash(), encode_record(RECORD)) == hashlib.sha256(start + inner).digest()
 
 
 def test_a_refusal_survives_and_applied_is_none() -> None:
@@ -113,11 +123,55 @@ def test_a_refusal_survives_and_applied_is_none() -> None:
     assert decode_refusal(RECORD.result) == ("NoMoney", "too poor")
 
 
-@pytest.mark.parametrize("result", [b"", b"\x02", b"\x01\x00", APPLIED + b"x"])
+@pytest.mark.parametrize(
+    "result", [b"", b"\x02", b"\x03", b"\x01\x00", APPLIED + b"x", encode_epoch(1) + b"x"]
+)
 def test_any_other_result_is_an_error(result: bytes) -> None:
-    """A result is one of two things."""
+    """A result is one of three things."""
     with pytest.raises(EncodingError):
-        decode_refusal(result)
+        result_kind(result)
+
+
+def test_the_beginning_of_an_epoch_is_no_refusal() -> None:
+    """Nor is anything else the beginning of an epoch."""
+    assert encode_epoch(7) == b"\x02" + struct.pack(">Q", 7)
+    assert decode_epoch(encode_epoch(7)) == 7
+    assert [decode_epoch(result) for result in (APPLIED, RECORD.result, b"")] == [None] * 3
+    with pytest.raises(EncodingError, match="kind 2"):
+        decode_refusal(encode_epoch(7))
+    kinds = [result_kind(result) for result in (APPLIED, RECORD.result, encode_epoch(7))]
+    assert kinds == ["Applied", "Refused", "Epoch"]
+
+
+@given(records, st.integers(0, 2**64 - 1))
+def test_time_and_epoch_are_found_in_the_bytes(record: ChangeRecord, epoch: int) -> None:
+    """The log looks at nothing else of a record."""
+    plain = record._replace(result=b"\x01" + record.result)
+    begun = record._replace(result=encode_epoch(epoch))
+
+    assert log_fields(encode_record(plain)) == (record.seq, record.created_at_ns, None)
+    assert log_fields(encode_record(begun)) == (record.seq, record.created_at_ns, epoch)
+    assert record_id(encode_record(plain)) == (
+        record.seq,
+        record.subject.encode(),
+        record.operation_id,
+    )
+    assert record_epoch(encode_record(plain)) is None
+    assert record_epoch(encode_record(begun)) == epoch
+
+
+def test_no_client_can_send_an_id_of_the_library() -> None:
+    """Else a client's operation and a setting could meet under one id."""
+    ids = [library_id(0), library_id(2**64 - 1)]
+
+    assert all(is_library_id(each) for each in ids)
+    assert not any(is_library_id(bytes(size)) for size in range(ID_SIZE_MIN, ID_SIZE_MAX + 1))
+
+
+def test_positions_are_ordered_by_epoch_and_then_by_seq() -> None:
+    """A later epoch is later, however short."""
+    assert Position(1, 900) < Position(2, 3) < Position(2, 4)
+    assert str(LogHead(3, 120, b"").position) == "3/120"
 
 
 def test_the_digest_depends_on_content_and_time() -> None:

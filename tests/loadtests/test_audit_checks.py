@@ -4,6 +4,7 @@ The fleet's side is encoded by the canister's own library, so that these tests a
 audit's formats against the real ones.
 """
 
+from collections import namedtuple
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -13,11 +14,13 @@ import pytest
 from audit_checks import Check, Statement, audit
 from audit_formats import Acknowledged, AuditError, LogRecord, Position, Status, record_bytes
 from icfleet_canister import ByteWriter
+from icfleet_canister.application import content_of
 from icfleet_canister.log_record import (
     APPLIED,
     ChangeRecord,
     RowChange,
     chain,
+    encode_epoch,
     encode_record,
     encode_refusal,
     first_hash,
@@ -43,33 +46,28 @@ Rows = Mapping[int, bytes]
 
 
 def _book(credited: int, debited: int = 0) -> bytes:
-    writer = ByteWriter().number(1, 1).number(0, 1).number(credited, 8).number(debited, 8)
-    for value in (6, 2, 1, 0, 1):
-        writer.number(value, 8)
-    return writer.finish()
+    return ByteWriter().number(1, 1).number(16, 1).numbers((credited, debited, 2, 1)).finish()
 
 
 def _system(name: str, balance: int) -> bytes:
-    return ByteWriter().number(1, 1).number(1, 1).text(name).number(balance, 8).finish()
+    return ByteWriter().number(1, 1).number(17, 1).text(name).number(balance, 8).finish()
 
 
 def _player(owner: str, balance: int) -> bytes:
-    writer = ByteWriter().number(1, 1).number(3, 1).text(owner).text("a name").text("gateway")
+    writer = ByteWriter().number(1, 1).number(18, 1).text(owner).text("a name").text("gateway")
     for value in (balance, 0, 0, 1):
         writer.number(value, 8)
-    return writer.number(0, 1).number(0, 1).finish()
+    return writer.number(0, 1).number(0, 1).number(0, 1).finish()
 
 
 def _price(symbol: str, price: int) -> bytes:
-    writer = ByteWriter().number(1, 1).number(4, 1).text(symbol)
+    writer = ByteWriter().number(1, 1).number(19, 1).text(symbol)
     return writer.number(price, 8).number(NOW_NS, 8).finish()
 
 
-def _content(name: str, *fields: str | int) -> bytes:
-    writer = ByteWriter().text(name)
-    for field in fields:
-        writer = writer.text(field) if isinstance(field, str) else writer.number(field, 8)
-    return writer.finish()
+def _content(name: str, fields: Mapping[str, Any]) -> bytes:
+    operation = namedtuple(name, list(fields))  # type: ignore[misc]  # noqa: PYI024
+    return content_of(operation(*fields.values()))
 
 
 class World:
@@ -79,15 +77,18 @@ class World:
         self.log: list[LogRecord] = []
         self.acknowledged: list[Acknowledged] = []
         self.accounts = {"bank": 50, "market": 850, ADA: 60, BOB: 40}
+        self.log.append(
+            LogRecord(1, ADA, b"icfleet:", bytes(32), NOW_NS, encode_epoch(EPOCH), [(1, _book(0))])
+        )
         self.operate(
             "Credit",
             {"account": "market", "amount": 800},
-            {0: _book(800), 2: _system("market", 800)},
+            {1: _book(800), 3: _system("market", 800)},
         )
         self.operate("CreatePlayer", {"name": "Ada"}, {4: _player(ADA, 0)})
         self.operate("CreatePlayer", {"name": "Bob"}, {5: _player(BOB, 0)}, subject=BOB)
         self.operate(
-            "Credit", {"account": ADA, "amount": 200}, {0: _book(1000), 4: _player(ADA, 200)}
+            "Credit", {"account": ADA, "amount": 200}, {1: _book(1000), 4: _player(ADA, 200)}
         )
         self.operate("SetPrice", {"symbol": "TEA", "price": 25}, {6: _price("TEA", 25)})
         self.operate(
@@ -96,17 +97,17 @@ class World:
         self.operate(
             "Buy",
             {"symbol": "TEA", "quantity": 3},
-            {2: _system("market", 875), 4: _player(ADA, 85)},
+            {3: _system("market", 875), 4: _player(ADA, 85)},
         )
         self.operate(
             "Sell",
             {"symbol": "TEA", "quantity": 1},
-            {2: _system("market", 850), 4: _player(ADA, 110)},
+            {3: _system("market", 850), 4: _player(ADA, 110)},
         )
         self.operate(
             "OpenDeposit",
             {"amount": 50, "term_s": 9},
-            {1: _system("bank", 50), 4: _player(ADA, 60)},
+            {2: _system("bank", 50), 4: _player(ADA, 60)},
         )
         self.operate("RecordScore", {"score": 7}, {5: _player(BOB, 40)}, subject=BOB)
         self.operate("Transfer", {"target": ADA, "amount": 999}, {}, subject=BOB, refusal="TooPoor")
@@ -122,7 +123,7 @@ class World:
     ) -> None:
         seq = len(self.log) + 1
         operation_id = bytes([seq]) * 16
-        digest = operation_digest(NOW_NS, _content(name, *fields.values()))
+        digest = operation_digest(NOW_NS, _content(name, fields))
         result = APPLIED if refusal is None else encode_refusal(refusal, "because")
         self.log.append(
             LogRecord(seq, subject, operation_id, digest, NOW_NS, result, list(rows.items()))
@@ -141,7 +142,7 @@ class World:
 
     def statement(self, role: str, log: Sequence[LogRecord] | None = None) -> Statement:
         records = self.log if log is None else log
-        head = first_hash(EPOCH)
+        head = first_hash()
         for record in records:
             head = chain(head, _real_bytes(record))
         position = Position(EPOCH, records[-1].seq)
@@ -186,23 +187,23 @@ def test_the_audit_encodes_records_as_the_canister_does() -> None:
 
 def _lose_an_operation(world: World) -> None:
     """Acknowledged, and never written: everything after it is one position earlier."""
-    del world.log[5]
-    world.log[5:] = [record._replace(seq=record.seq - 1) for record in world.log[5:]]
+    del world.log[6]
+    world.log[6:] = [record._replace(seq=record.seq - 1) for record in world.log[6:]]
 
 
 def _apply_an_operation_twice(world: World) -> None:
-    again = world.log[5]._replace(seq=12, rows=[(4, _player(ADA, 20)), (5, _player(BOB, 80))])
+    again = world.log[6]._replace(seq=13, rows=[(4, _player(ADA, 20)), (5, _player(BOB, 80))])
     world.log.append(again)
     world.accounts |= {ADA: 20, BOB: 80}
 
 
 def _change_an_amount(world: World) -> None:
     """Bob gets 41 where Ada sent 40; the books still balance."""
-    world.log[5] = world.log[5]._replace(rows=[(4, _player(ADA, 159)), (5, _player(BOB, 41))])
-    world.log[6] = world.log[6]._replace(rows=[(2, _system("market", 875)), (4, _player(ADA, 84))])
-    world.log[7] = world.log[7]._replace(rows=[(2, _system("market", 850)), (4, _player(ADA, 109))])
-    world.log[8] = world.log[8]._replace(rows=[(1, _system("bank", 50)), (4, _player(ADA, 59))])
-    world.log[9] = world.log[9]._replace(rows=[(5, _player(BOB, 41))])
+    world.log[6] = world.log[6]._replace(rows=[(4, _player(ADA, 159)), (5, _player(BOB, 41))])
+    world.log[7] = world.log[7]._replace(rows=[(3, _system("market", 875)), (4, _player(ADA, 84))])
+    world.log[8] = world.log[8]._replace(rows=[(3, _system("market", 850)), (4, _player(ADA, 109))])
+    world.log[9] = world.log[9]._replace(rows=[(2, _system("bank", 50)), (4, _player(ADA, 59))])
+    world.log[10] = world.log[10]._replace(rows=[(5, _player(BOB, 41))])
     world.accounts |= {ADA: 59, BOB: 41}
 
 
@@ -220,7 +221,7 @@ def _tell_another_position(world: World) -> None:
 
 def _create_money(world: World) -> None:
     """Bob's score comes with a coin from nowhere."""
-    world.log[9] = world.log[9]._replace(rows=[(5, _player(BOB, 41))])
+    world.log[10] = world.log[10]._replace(rows=[(5, _player(BOB, 41))])
     world.accounts[BOB] = 41
 
 
@@ -234,9 +235,9 @@ def _acknowledge_nothing(world: World) -> None:
 
 def _price_wrongly(world: World) -> None:
     """Three shares at 25 for 74."""
-    world.log[6] = world.log[6]._replace(rows=[(2, _system("market", 874)), (4, _player(ADA, 86))])
-    world.log[7] = world.log[7]._replace(rows=[(2, _system("market", 849)), (4, _player(ADA, 111))])
-    world.log[8] = world.log[8]._replace(rows=[(1, _system("bank", 50)), (4, _player(ADA, 61))])
+    world.log[7] = world.log[7]._replace(rows=[(3, _system("market", 874)), (4, _player(ADA, 86))])
+    world.log[8] = world.log[8]._replace(rows=[(3, _system("market", 849)), (4, _player(ADA, 111))])
+    world.log[9] = world.log[9]._replace(rows=[(2, _system("bank", 50)), (4, _player(ADA, 61))])
     world.accounts |= {"market": 849, ADA: 61}
 
 
@@ -298,13 +299,13 @@ def test_a_record_missing_on_a_replica_is_found() -> None:
     world = World()
     fleet = world.fleet()
     honest = fleet["replica_1"]
-    fleet["replica_1"] = replace(honest, log=[r for r in honest.log if r.seq != 4])
+    fleet["replica_1"] = replace(honest, log=[r for r in honest.log if r.seq != 5])
 
     checks = audit(fleet, world.acknowledged)
 
     assert _failed(checks) == [REPLICA_LOGS]
     assert [c.faults for c in checks if c.faults] == [
-        ["replica_1 differs in 1 records, the first is 4"]
+        ["replica_1 differs in 1 records, the first is 5"]
     ]
 
 
@@ -346,7 +347,7 @@ def test_a_fleet_has_one_main(roles: list[str]) -> None:
 def test_a_row_of_another_version_stops_the_audit() -> None:
     """Better no verdict than one on bytes that were misread."""
     world = World()
-    world.operate("RecordScore", {"score": 1}, {5: b"\x02\x03"})
+    world.operate("RecordScore", {"score": 1}, {5: b"\x02\x12"})
 
     with pytest.raises(AuditError, match="version 2"):
         world.audit()

@@ -49,6 +49,18 @@ def _unknown(cause: AgentError | None = None) -> UnknownOutcomeError:
         pytest.param(UncertifiedRejectError(5, "", "IC0503"), False, False, id="trap-by-argument"),
         pytest.param(UncertifiedRejectError(5, "", "IC0536"), False, False, id="no-such-method"),
         pytest.param(UncertifiedRejectError(4, "", "IC0406"), False, False, id="canisters-own-no"),
+        pytest.param(
+            UncertifiedRejectError(4, "Seeding: the rows", "IC0406"), True, True, id="seeding"
+        ),
+        pytest.param(
+            UncertifiedRejectError(4, "Rebuilding: the heap", "IC0406"), True, True, id="rebuilding"
+        ),
+        pytest.param(
+            UncertifiedRejectError(4, "no Seeding: here", "IC0406"), False, False, id="own-words"
+        ),
+        pytest.param(
+            UncertifiedRejectError(5, "Seeding: trap", "IC0503"), False, False, id="trap-so-named"
+        ),
     ],
 )
 def test_reads_are_judged_by_type_and_code(

@@ -39,7 +39,7 @@ def _done(*results: object) -> tuple[object, ...]:
             Refused(AT, "Poor", "5 short"),
         ),
         ({"Forbidden": "not yours"}, Forbidden("not yours")),
-        ({"Invalid": "zero"}, Rejected("Invalid", "zero")),
+        ({"Invalid": {"code": "Zero", "reason": "0"}}, Rejected("Invalid", "0", "Zero")),
         ({"RateLimited": 1_500_000_000}, Postponed(1.5, is_rate_limit=True)),
         ({"Busy": 2_000_000_000}, Postponed(2.0, is_rate_limit=False)),
         ({"Deferred": None}, Deferred()),

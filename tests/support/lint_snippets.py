@@ -1,27 +1,11 @@
 """A bad and a good snippet for each rule of ``icfleet lint``."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from importlib.machinery import EXTENSION_SUFFIXES
 
-__all__ = ["CASES", "HEADER", "Case", "Files"]
+from lint_case import HEADER, Case
+from lint_snippets_on_chain import ON_CHAIN_CASES
 
-HEADER = "from kybra import *\n"
-"""Bad style, short snippets."""
-
-Files = Mapping[str, str]
-
-
-@dataclass(frozen=True)
-class Case:
-    """One rule: sources that break it, and sources that do the same without."""
-
-    code: str
-    bad: str | Files
-    good: str | Files
-    line: int = 0
-    """Line of the finding in the bad source, when one file tells all; the header is line 1."""
-
+__all__ = ["CASES"]
 
 NAT64_MAP = "m = StableBTreeMap[nat64, nat64](0, 15, 15)\n"
 GOOD_QUERY = "@query\ndef a() -> nat:\n    return 1\n"
@@ -88,7 +72,9 @@ CASES = [
         "KY114", "@heartbeat\ndef a(x: nat) -> void: ...\n", "@init\ndef a(x: nat) -> void: ...\n"
     ),
     Case(
-        "KY115", "@init\ndef a() -> Async[void]: ...\n", "@heartbeat\ndef a() -> Async[void]: ...\n"
+        "KY115",
+        "@init\ndef a() -> Async[void]: ...\n",
+        "@init\ndef a() -> void:\n    ic.set_timer(0, later)\ndef later(): ...\n",
     ),
     Case("KY116", "@init()\ndef a() -> void: ...\n", "@init\ndef a() -> void: ...\n"),
     Case(
@@ -120,6 +106,11 @@ CASES = [
         "KY119",
         "@query\ndef a(x: nat = 1) -> nat: ...\n",
         "@query\ndef a(x: Opt[nat]) -> nat: ...\n",
+    ),
+    Case(
+        "KY119",
+        "@query\ndef a(x: nat, y: Opt[nat] = 1) -> nat: ...\n",
+        "@query\ndef a(x: nat, y: Opt[nat] = None) -> nat: ...\n",
     ),
     # Types.
     Case(
@@ -397,7 +388,7 @@ CASES = [
     Case(
         "KY505",
         "def g() -> GuardResult: ...\n@heartbeat(guard=g)\ndef a() -> void: ...\n",
-        "def g() -> GuardResult: ...\n@heartbeat()\ndef a() -> void: ...\n",
+        "def g() -> GuardResult: ...\n@update(guard=g)\ndef a() -> void: ...\n",
         line=3,
     ),
     # Stable maps.
@@ -450,7 +441,10 @@ CASES = [
         "m = StableBTreeMap[nat64, nat64](0, 15, max_value_size=15)\n",
     ),
     Case(
-        "KY606", "m = StableBTreeMap(0, 15, 15)\n", "m = StableBTreeMap[nat64, nat64](0, 15, 15)\n"
+        "KY606",
+        "m = StableBTreeMap(0, 15, 15)\n",
+        "m = StableBTreeMap[nat64, nat64](0, 15, 15)\n",
+        says="accepts, and every use raises LookupError",
     ),
     Case(
         "KY607",
@@ -480,46 +474,5 @@ CASES = [
         "K = Alias[nat32]\nm = StableBTreeMap[nat8, K](0, 8, 10)\n",
         "K = Alias[nat32]\nm = StableBTreeMap[nat8, K](0, 8, 11)\n",
     ),
-    # Behaviour on chain.
-    Case("KY701", "def f():\n    print(1)\n", "def f():\n    ic.print(1)\n", line=3),
-    Case(
-        "KY702",
-        "def f(x):\n    return {**x, 'k': 1}\n",
-        "def f(x):\n    return {'k': 1, **x, **x}\n",
-        line=3,
-    ),
-    Case(
-        "KY703",
-        "def f(x):\n    return ic.caller() == x\n",
-        "def f(x):\n    return ic.caller().to_str() == x\n",
-        line=3,
-    ),
-    Case(
-        "KY703",
-        "d = {}\ndef f():\n    who = ic.caller()\n    return d.get(who)\n",
-        "d = {}\ndef f():\n    who = ic.caller().to_str()\n    return d.get(who)\n",
-        line=5,
-    ),
-    Case(
-        "KY703",
-        "d = {}\ndef f(who: Principal):\n    d[who] = 1\n",
-        "m = StableBTreeMap[Principal, nat64](0, 38, 15)\ndef f(who: Principal):\n    m.get(who)\n",
-        line=4,
-    ),
-    Case(
-        "KY703",
-        "owner = Principal.from_str('aaaaa-aa')\ndef f(x):\n    return owner in x\n",
-        "owner = Principal.from_str('aaaaa-aa')\ndef f(x):\n    return x in [owner.to_str()]\n",
-        line=4,
-    ),
-    Case(
-        "KY704",
-        "import secrets\ndef f():\n    return secrets.token_bytes(8)\n",
-        "import random\ndef f():\n    return random.random()\n",
-    ),
-    Case(
-        "KY704",
-        "from uuid import uuid4\ndef f():\n    return uuid4()\n",
-        "from uuid import UUID\ndef f(x):\n    return UUID(x)\n",
-    ),
+    *ON_CHAIN_CASES,
 ]

@@ -66,6 +66,8 @@ class ScriptedFleet(SimulatedFleet):
     def _lie(self, name: str) -> Mapping[str, object]:
         return {
             "role": {"Main" if name == "main" else "Replica": None},
+            "phase": {"Serving": None},
+            "fenced": None,
             "as_of": {"epoch": 9, "seq": 0},
             "chain_hash": b"",
             "main": None,

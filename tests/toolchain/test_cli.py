@@ -271,7 +271,8 @@ def test_lint_fails_on_an_error(capsys: pytest.CaptureFixture[str], project: Pat
 
     assert (code, err) == (1, "")
     (finding,) = json.loads(out)
-    assert sorted(finding) == ["code", "column", "file", "fix", "line", "message", "severity"]
+    names = ["code", "column", "file", "fix", "line", "link", "message", "severity"]
+    assert sorted(finding) == names
 
 
 @pytest.mark.usefixtures("project")

@@ -109,6 +109,10 @@ class RecordingCaller:
         self.asked.append((method, args))
         return {"Done": {"epoch": 1, "seq": len(self.asked)}}
 
+    async def query(self, member: Member, method: str, *args: object) -> object:
+        """Nothing is asked."""
+        raise AssertionError(member, method, args)
+
 
 MAIN = Member(name="main", id=MANAGEMENT_CANISTER, interface=ServiceInterface())
 

@@ -12,14 +12,16 @@ import binascii
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, cast
 
-from icfleet.errors import AttachError
+from icfleet.errors import AdminRefusedError, AttachError
 from icfleet.signer import Signer
 from icfleet_agent import Agent, Canister
+from icfleet_agent.errors import RejectedError
 from icfleet_protocol.candid import ServiceInterface
 from icfleet_protocol.errors import CandidError
 from icfleet_protocol.principal import Principal
+from icfleet_router.position import Position
 
 __all__ = [
     "AdminCaller",
@@ -28,8 +30,26 @@ __all__ = [
     "Signer",
     "SignerChoice",
     "ToolCaller",
+    "admin_call",
     "choose_signer",
 ]
+
+_WHO_MAY = (
+    "only an admin of the canister may (first of all whoever installed it): --identity KEY.pem, or "
+    "--signer dfx or icp"
+)
+
+_NEXT_STEPS = {
+    "WrongEpoch": "the fleet has changed meanwhile: look at 'icfleet status', and run this again",
+    "AlreadyMain": "it is the main already: look at 'icfleet status'",
+    "NotMain": "it is no main: look at 'icfleet status' for which canister is",
+    "NotDeciding": "try again in a minute, and see 'icfleet status'",
+    "NotServing": "wait until 'icfleet status' shows it as Serving",
+    "ToItself": "name another canister",
+    "Cycle": "let it follow the main, or a replica that does not follow it",
+    "NoRoom": "detach a canister that is not needed, or let this one follow a replica",
+}
+"""What to do about the codes of ``AdminResult.Invalid``."""
 
 _TOOL_TIMEOUT_S = 120
 """An update on mainnet takes 2 s; an identity's password is typed in the meantime."""
@@ -58,6 +78,15 @@ class AdminCaller(Protocol):
         """
         ...
 
+    async def query(self, member: Member, method: str, *args: object) -> object:
+        """Ask by a query method of one result that is answered to admins.
+
+        Raises:
+            ToolchainError: If the call cannot be made through another tool.
+            AgentError: If our own call fails.
+        """
+        ...
+
 
 class KeyCaller:
     """Signs with the agent's identity."""
@@ -68,6 +97,10 @@ class KeyCaller:
     async def call(self, member: Member, method: str, *args: object) -> object:
         """See ``AdminCaller``."""
         return await Canister(self._agent, member.id, member.interface).update(method, *args)
+
+    async def query(self, member: Member, method: str, *args: object) -> object:
+        """See ``AdminCaller``."""
+        return await Canister(self._agent, member.id, member.interface).query(method, *args)
 
 
 class ToolCaller:
@@ -81,8 +114,20 @@ class ToolCaller:
 
     async def call(self, member: Member, method: str, *args: object) -> object:
         """See ``AdminCaller``."""
+        return await self._ask(member, method, args, is_query=False)
+
+    async def query(self, member: Member, method: str, *args: object) -> object:
+        """See ``AdminCaller``."""
+        return await self._ask(member, method, args, is_query=True)
+
+    async def _ask(
+        self, member: Member, method: str, args: tuple[object, ...], *, is_query: bool
+    ) -> object:
         arg = member.interface.encode_args(method, args).hex()
-        output = await self._run(_tool_command(self._signer, self._network, member, method, arg))
+        command = _tool_command(self._signer, self._network, member, method, arg)
+        if is_query:
+            command = [word for word in command if word != "--update"] + ["--query"]
+        output = await self._run(command)
         try:
             reply = binascii.unhexlify(output.strip().removeprefix("0x"))
             return member.interface.decode_results(method, reply)[0]
@@ -115,6 +160,33 @@ class ToolCaller:
             message = f"'{shown} ...' ended with code {process.returncode}"
             raise AttachError(message, detail="\n".join(lines[-_ERROR_LINES_MAX:]))
         return output.decode(errors="replace")
+
+
+async def admin_call(caller: AdminCaller, member: Member, method: str, *args: object) -> Position:
+    """Make a call that answers ``AdminResult``, and return where the canister is after it.
+
+    Raises:
+        AdminRefusedError: If the canister refuses; the message says what to do.
+        AgentError: If the network does not answer.
+    """
+    try:
+        answer = await caller.call(member, method, *args)
+    except RejectedError as error:
+        # Strangers may be turned away before the method itself could say so.
+        message = f"{member.name} refuses {method}: {error.reject_message}; {_WHO_MAY}"
+        raise AdminRefusedError(message, code="Forbidden") from error
+    match cast("Mapping[str, object]", answer):
+        case {"Done": as_of} if (position := Position.from_candid(as_of)) is not None:
+            return position
+        case {"Forbidden": reason}:
+            message, code = f"{member.name} refuses {method}: {reason}; {_WHO_MAY}", "Forbidden"
+        case {"Invalid": {"code": str(code), "reason": str(reason)}}:
+            hint = _NEXT_STEPS.get(code)
+            message = f"{member.name} refuses {method}: {reason}" + (f"; {hint}" if hint else "")
+        case _:
+            code = ""
+            message = f"{member.name} answers {method} with something that icfleet.did does not say"
+    raise AdminRefusedError(message, code=code)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,69 +1,47 @@
 """Joining replicas to their main: idempotent, verified, and waited for.
 
-The main is told who may pull, each replica whom to follow; then positions are watched until every
-replica has what the main had when the watching began. On a fleet at rest that is equality.
+A main that was installed, or installed anew, decides nothing until it is opened at an epoch above
+all that the fleet has seen; that is done here. Then everybody is told who may pull and whom to
+follow, and positions are watched until every replica has what the main had when the watching
+began. On a fleet at rest that is equality.
 
-A main that was reinstalled has another history than its replicas, and waiting does not mend that.
-It shows in a replica that is ahead of main, in another hash at one position, or in a pull that the
-main answered with ``Diverged``.
+A replica with another history than the main's is not mended by waiting. It shows in a replica that
+is ahead of main, in another hash at one position, or in a pull that was answered with ``Diverged``.
 """
 
-import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol, cast
 
-from icfleet.admin_calls import (
-    AdminCaller,
-    KeyCaller,
-    Member,
-    Signer,
-    SignerChoice,
-    ToolCaller,
-)
-from icfleet.canister_ids import adopt_icp_ids
-from icfleet.connection import open_agent
+from icfleet.admin_calls import AdminCaller, Member, SignerChoice, admin_call
 from icfleet.errors import AttachError
-from icfleet.fleet import open_fleet
+from icfleet.fleet import FleetPort, open_administration
+from icfleet.fleet_view import FleetView, look, look_main_last
+from icfleet.following import (
+    MemberReport,
+    detach_strays,
+    join,
+    prove_heads,
+    report_member,
+    tail_message,
+    wait_until_level,
+)
 from icfleet.member_status import MemberStatus
 from icfleet.progress import Progress
+from icfleet.role_lines import role_lines
 from icfleet.site import Site
-from icfleet_agent.errors import RejectedError
-from icfleet_protocol.identity import AnonymousIdentity
+from icfleet.upstreams import upstream_order, upstreams_below
 from icfleet_protocol.principal import Principal
-from icfleet_router.position import Position
 from icfleet_router.roles import Role
 
 __all__ = [
     "AttachReport",
     "MemberReport",
-    "admin_call",
     "attach_fleet",
     "attach_site",
     "check_roles",
-    "has_caught_up",
+    "open_main",
     "shared_subnets",
 ]
-
-_POLL_DELAY_S = 0.25
-"""A replica pulls once a second, so this adds little to the wait and little load."""
-
-
-_WHO_MAY = (
-    "only an admin of the canister may (first of all whoever installed it): --identity KEY.pem, or "
-    "--signer dfx or icp"
-)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MemberReport:
-    """Where a member of the fleet stands when all are joined."""
-
-    name: str
-    id: str
-    epoch: int
-    seq: int
-    chain_hash: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,32 +54,6 @@ class AttachReport:
     warnings: tuple[str, ...]
 
 
-class FleetPort(Protocol):
-    """What joining needs of the fleet; ``OpenFleet`` has it."""
-
-    @property
-    def main(self) -> Member:
-        """The canister that decides."""
-        ...
-
-    @property
-    def replicas(self) -> tuple[Member, ...]:
-        """The canisters that follow."""
-        ...
-
-    async def status(self, member: Member) -> MemberStatus:
-        """Ask one member."""
-        ...
-
-    async def statuses(self) -> Mapping[str, MemberStatus]:
-        """Ask all members, by name."""
-        ...
-
-    async def subnets(self) -> Mapping[str, Principal]:
-        """Tell each member's subnet, by name."""
-        ...
-
-
 async def attach_site(
     site: Site, choice: SignerChoice, *, timeout_s: float, progress: Progress
 ) -> AttachReport:
@@ -112,15 +64,9 @@ async def attach_site(
         AttachError: See ``attach_fleet``.
         AgentError: If the network does not answer.
     """
-    adopt_icp_ids(site.project, site.network, is_current=choice.signer is Signer.ICP)
-    is_ours = choice.signer is Signer.KEY
-    identity = site.admin(choice.key) if is_ours else AnonymousIdentity()
-    async with open_agent(site, identity) as agent:
-        caller: AdminCaller = KeyCaller(agent)
-        if not is_ours:
-            caller = ToolCaller(choice.signer, site.network.name, site.project.root)
+    async with open_administration(site, choice) as (fleet, caller):
         return await attach_fleet(
-            open_fleet(site, agent),
+            fleet,
             caller,
             network=site.network.name,
             timeout_s=timeout_s,
@@ -131,7 +77,7 @@ async def attach_site(
 async def attach_fleet(
     fleet: FleetPort, caller: AdminCaller, *, network: str, timeout_s: float, progress: Progress
 ) -> AttachReport:
-    """Join every replica to the main, unless it is already, and wait until it has caught up.
+    """Open the main if nobody has yet, join every replica, and wait until it has caught up.
 
     Args:
         fleet: The canisters.
@@ -141,97 +87,75 @@ async def attach_fleet(
         progress: Told about each step.
 
     Raises:
-        AttachError: If a role is wrong, an admin call is refused, histories differ, or the
-            positions do not meet in time.
+        AttachError: If a role is wrong, an admin call is refused, histories differ, a head is not
+            proven, or the positions do not meet in time.
         AgentError: If the network does not answer.
     """
-    statuses = await fleet.statuses()
-    check_roles(fleet.main, fleet.replicas, statuses)
-    for replica in fleet.replicas:
+    await open_main(fleet, caller, progress)
+    view = await look_main_last(fleet, fleet.main)
+    _check_tails(view, fleet.main)
+    wanted = upstreams_below(fleet.main, fleet.members, fleet.upstreams)
+    for replica in upstream_order(fleet.main, fleet.members, wanted):
         with progress.step(f"Attaching {replica.name}"):
-            await _join(fleet, caller, replica, statuses)
-    with progress.step("Waiting for equal positions"):
-        statuses = await _wait_until_level(fleet, timeout_s)
-    reports = [_report(member, statuses[member.name]) for member in (fleet.main, *fleet.replicas)]
+            await join(caller, view, replica, wanted[replica.name])
+    view = await wait_until_level(
+        fleet, fleet.main, fleet.replicas, timeout_s=timeout_s, progress=progress
+    )
+    strangers = await detach_strays(caller, view, wanted)
+    with progress.step("Verifying certified heads"):
+        await prove_heads(fleet, fleet.members)
+    reports = [report_member(member, view.status(member)) for member in fleet.members]
     return AttachReport(
         network=network,
         main=reports[0],
         replicas=tuple(reports[1:]),
-        warnings=shared_subnets(await fleet.subnets()),
+        warnings=(*strangers, *shared_subnets(await fleet.subnets())),
     )
 
 
-async def admin_call(caller: AdminCaller, member: Member, method: str, *args: object) -> None:
-    """Make a call that answers ``AdminResult``.
+async def open_main(fleet: FleetPort, caller: AdminCaller, progress: Progress) -> None:
+    """Let a main that was never opened begin to decide, above every epoch that was ever seen.
+
+    Does nothing to one that has been.
 
     Raises:
-        AttachError: If the canister refuses; the message says what to do.
+        AttachError: If a canister does not answer or has not the role that it should have, or if
+            the main was reinstalled while its replicas have kept what they had.
         AgentError: If the network does not answer.
     """
-    try:
-        answer = await caller.call(member, method, *args)
-    except RejectedError as error:
-        # Strangers may be turned away before the method itself could say so.
-        message = f"{member.name} refuses {method}: {error.reject_message}; {_WHO_MAY}"
-        raise AttachError(message) from error
-    match cast("Mapping[str, object]", answer):
-        case {"Done": _}:
-            return
-        case {"Forbidden": reason}:
-            message = f"{member.name} refuses {method}: {reason}; {_WHO_MAY}"
-        case {"Invalid": reason}:
-            message = f"{member.name} refuses {method}: {reason}"
-        case _:
-            message = f"{member.name} answers {method} with something that icfleet.did does not say"
-    raise AttachError(message)
+    view = await _stop_old_mains(fleet, caller, progress)
+    statuses = {member.name: view.status(member) for member in fleet.members}
+    check_roles(fleet, statuses)
+    main = statuses[fleet.main.name]
+    if not main.is_unopened:
+        _check_decides(view, fleet.main)
+        return
+    _check_not_reinstalled(view, fleet.main)
+    with progress.step(f"Opening {fleet.main.name}"):
+        await admin_call(caller, fleet.main, "promote", 0, view.highest_epoch + 1)
 
 
-def check_roles(
-    main: Member, replicas: Sequence[Member], statuses: Mapping[str, MemberStatus]
-) -> None:
-    """Compare what the canisters are with what dfx.json wants them to be.
+def check_roles(fleet: FleetPort, statuses: Mapping[str, MemberStatus]) -> None:
+    """Compare what the canisters are with what the project's files want them to be.
 
     Raises:
         AttachError: If one differs.
     """
-    for member in (main, *replicas):
-        wanted = Role.MAIN if member is main else Role.REPLICA
-        found = statuses[member.name].role
-        if found is not wanted:
-            message = (
-                f"{member.name} ({member.id}) was installed as {found.value}, and dfx.json wants a "
-                f"{wanted.value}: reinstall it with (variant {{ {wanted.value.title()} }}), or "
-                "set its role in [tool.icfleet.roles] of pyproject.toml"
-            )
-            raise AttachError(message)
-
-
-def has_caught_up(main: MemberStatus, replica: MemberStatus, target: MemberStatus) -> bool:
-    """Whether the replica has reached ``target`` by the main's own history.
-
-    Args:
-        main: The main, asked no earlier than the replica.
-        replica: Who is to catch up, asked after it was told to follow.
-        target: The main when the watching began.
-
-    Raises:
-        AttachError: If the replica is ahead of main, has another hash at a position known of main,
-            or was told by main that they have diverged.
-    """
-    if replica.position == main.position and replica.chain_hash == main.chain_hash:
-        return True
-    at_target = replica.position == target.position
-    if (
-        replica.is_of_another_history(main)
-        or replica.has_diverged
-        or (at_target and replica.chain_hash != target.chain_hash)
-    ):
+    main = statuses[fleet.main.name]
+    for replica in fleet.replicas:
+        status = statuses[replica.name]
+        problem = _wrong_main(fleet.main, main, replica, status)
+        if status.role is Role.MAIN and problem is not None:
+            raise AttachError(problem)
+    if main.role is not Role.MAIN:
+        if main.position.epoch == 0:
+            raise AttachError(_wrong_install(fleet.main, Role.REPLICA, Role.MAIN))
         message = (
-            f"{_whereabouts(replica)} and has another history than the main at {main.position}: "
-            "reinstall it empty"
+            f"nobody is main: {fleet.main.name} was demoted at {main.position}, by a switch-over "
+            "that was not finished or by hand; 'icfleet promote NAME' finishes it, with "
+            f"{fleet.main.name} or the canister that was to become main"
         )
         raise AttachError(message)
-    return replica.position >= target.position
 
 
 def shared_subnets(subnets: Mapping[str, Principal]) -> tuple[str, ...]:
@@ -250,87 +174,73 @@ def shared_subnets(subnets: Mapping[str, Principal]) -> tuple[str, ...]:
     )
 
 
-async def _join(
-    fleet: FleetPort,
-    caller: AdminCaller,
-    replica: Member,
-    statuses: Mapping[str, MemberStatus],
-) -> None:
-    main = fleet.main
-    if replica.id not in statuses[main.name].replicas:
-        await admin_call(caller, main, "attach", replica.id)
-    # Following once more does no harm and wakes a replica that has backed off.
-    if (
-        statuses[replica.name].upstream != main.id
-        or statuses[replica.name].position != statuses[main.name].position
-    ):
-        await admin_call(caller, replica, "follow", main.id)
+async def _stop_old_mains(fleet: FleetPort, caller: AdminCaller, progress: Progress) -> FleetView:
+    """Demote mains that another has replaced: what they decide from now on would be lost."""
+    view = await look(fleet)
+    old = [one for one in view.answering if view.status(one).decides and one is not view.main]
+    for member in old:
+        with progress.step(f"Demoting {member.name}, which has been replaced"):
+            await admin_call(caller, member, "demote", view.status(member).position.epoch)
+    return await look(fleet) if old else view
 
 
-async def _wait_until_level(fleet: FleetPort, timeout_s: float) -> Mapping[str, MemberStatus]:
-    target = await fleet.status(fleet.main)
-    statuses: Mapping[str, MemberStatus] = {}
-    behind: Sequence[Member] = fleet.replicas
-    try:
-        async with asyncio.timeout(timeout_s):
-            while True:
-                statuses = await _statuses_main_last(fleet)
-                behind = [
-                    one for one in fleet.replicas if not _is_level(fleet, one, statuses, target)
-                ]
-                if not behind:
-                    return statuses
-                await asyncio.sleep(_POLL_DELAY_S)
-    except TimeoutError:
-        raise AttachError(_lag_message(behind, statuses, target.position, timeout_s)) from None
+def _check_tails(view: FleetView, main: Member) -> None:
+    """See that nobody is to follow who has what the main never had."""
+    for member in view.answering:
+        status = view.status(member)
+        if member is not main and status.has_more_than(view.status(main)):
+            raise AttachError(tail_message(member, status, main))
 
 
-async def _statuses_main_last(fleet: FleetPort) -> Mapping[str, MemberStatus]:
-    """Ask all, and main once more if a replica seems ahead: it may have answered before a write."""
-    statuses = await fleet.statuses()
-    main = statuses[fleet.main.name]
-    if all(statuses[one.name].position <= main.position for one in fleet.replicas):
-        return statuses
-    return {**statuses, fleet.main.name: await fleet.status(fleet.main)}
-
-
-def _is_level(
-    fleet: FleetPort, replica: Member, statuses: Mapping[str, MemberStatus], target: MemberStatus
-) -> bool:
-    try:
-        return has_caught_up(statuses[fleet.main.name], statuses[replica.name], target)
-    except AttachError as error:
-        message = f"{replica.name} {error}"
-        raise AttachError(message) from error
-
-
-def _lag_message(
-    behind: Sequence[Member],
-    statuses: Mapping[str, MemberStatus],
-    target: Position,
-    timeout_s: float,
-) -> str:
-    parts: list[str] = []
-    for replica in behind:
-        status = statuses.get(replica.name)
-        where = "does not answer" if status is None else _whereabouts(status)
-        parts.append(f"{replica.name} {where}")
-    return (
-        f"main was at {target}, and after {timeout_s:g} s {', '.join(parts)}: "
-        "wait longer with --timeout, or see 'icfleet status'"
+def _check_decides(view: FleetView, main: Member) -> None:
+    status = view.status(main)
+    if status.decides:
+        return
+    furthest = view.furthest[0]
+    chosen = main if main in view.furthest else furthest
+    message = (
+        f"{main.name} decides nothing: {status.fenced}; {chosen.name} is furthest, at "
+        f"{view.status(chosen).position}: 'icfleet promote {chosen.name}' makes it main"
     )
+    raise AttachError(message)
 
 
-def _whereabouts(status: MemberStatus) -> str:
-    why = "" if status.pull_error is None else f" ({status.pull_error})"
-    return f"is at {status.position}{why}"
+def _check_not_reinstalled(view: FleetView, main: Member) -> None:
+    """See that no replica has data of a main that is gone."""
+    holding = [
+        one for one in view.answering if one is not main and view.status(one).position.epoch >= 1
+    ]
+    if not holding:
+        return
+    furthest = next(one for one in view.furthest if one is not main)
+    held = ", ".join(f"{one.name} is at {view.status(one).position}" for one in holding)
+    message = (
+        f"{main.name} was reinstalled: it is empty, and {held}. To go on from there: 'icfleet "
+        f"promote {furthest.name}'. To begin anew and throw that away: 'icfleet reseed "
+        f"{holding[0].name}'"
+    )
+    raise AttachError(message)
 
 
-def _report(member: Member, status: MemberStatus) -> MemberReport:
-    return MemberReport(
-        name=member.name,
-        id=str(member.id),
-        epoch=status.position.epoch,
-        seq=status.position.seq,
-        chain_hash=status.chain_hash.hex(),
+def _wrong_main(
+    main: Member, main_status: MemberStatus, other: Member, status: MemberStatus
+) -> str | None:
+    """Say what to do about a second main; ``None`` if it is an old one, which can simply follow."""
+    if status.position.epoch == 0:
+        return _wrong_install(other, Role.MAIN, Role.REPLICA)
+    is_later = status.position > main_status.position
+    if is_later or (status.decides and not main_status.decides):
+        lines = "\n".join(role_lines({main.name: Role.REPLICA, other.name: Role.MAIN}))
+        return (
+            f"{other.name} ({other.id}) is the main now, at {status.position}, and the project's "
+            f"files say {main.name}: put this into pyproject.toml\n{lines}"
+        )
+    return None
+
+
+def _wrong_install(member: Member, found: Role, wanted: Role) -> str:
+    return (
+        f"{member.name} ({member.id}) was installed as {found.value}, and dfx.json wants a "
+        f"{wanted.value}: reinstall it with (variant {{ {wanted.value.title()} }}), or "
+        "set its role in [tool.icfleet.roles] of pyproject.toml"
     )

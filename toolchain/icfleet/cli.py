@@ -14,8 +14,19 @@ from typing import Annotated, cast
 
 import typer
 
+from icfleet.cli_options import (
+    DFX_DEFAULT,
+    NETWORK_DEFAULT,
+    DfxOption,
+    HostOption,
+    IdentityOption,
+    JsonOption,
+    NetworkOption,
+    SignerOption,
+)
 from icfleet.errors import AttachError, ToolchainError
-from icfleet.option_values import ExecutorName, LogFormat, LogLevel
+from icfleet.fleet_cli import add_fleet_commands
+from icfleet.option_values import ExecutorName, LintFormat, LogFormat, LogLevel
 from icfleet.printing import (
     print_attachment,
     print_deployment,
@@ -24,7 +35,7 @@ from icfleet.printing import (
     print_lines,
 )
 from icfleet.progress import progress_on
-from icfleet.signer import Signer
+from icfleet.settings_cli import settings_app
 
 __all__ = ["EXIT_FAILED", "EXIT_OK", "main"]
 
@@ -38,23 +49,11 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(settings_app, name="settings")
 
-DfxOption = Annotated[Path, typer.Option("--dfx", help="The project's dfx.json.")]
-NetworkOption = Annotated[
-    str, typer.Option("--network", envvar="DFX_NETWORK", help="A network of dfx.json, or a URL.")
+CodesOption = Annotated[
+    list[str] | None, typer.Option(help="Report these rules only: KY701, or KY7 for a group.")
 ]
-HostOption = Annotated[
-    str | None, typer.Option("--host", help="Reach the network at this URL instead.")
-]
-IdentityOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--identity",
-        help="PEM file of an Ed25519 key. Otherwise .icfleet/identities/admin.pem beside dfx.json; "
-        "where that is not there, deploy makes it, and call and status are anonymous.",
-    ),
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 
 PORT_MAX = 65535
 PortOption = Annotated[int, typer.Option(min=0, max=PORT_MAX, help="TCP port; 0 picks a free one.")]
@@ -83,8 +82,6 @@ ReadyFileOption = Annotated[
     typer.Option(help="Write where everything is here, as JSON, when everything is ready."),
 ]
 
-DFX_DEFAULT = Path("dfx.json")
-NETWORK_DEFAULT = "local"
 PORT_DEFAULT = 4943
 """Where ``dfx start`` listens too, so that one dfx.json serves both."""
 ADMIN_PORT_DEFAULT = 4944
@@ -197,19 +194,94 @@ def localnet(  # noqa: PLR0913 - one parameter for each option of the command
 
 
 @app.command()
-def lint(
-    paths: Annotated[list[Path], typer.Argument(help="Entry files, or folders with a main.py.")],
+def new(
+    name: Annotated[str, typer.Argument(help="The canister's name: letters, digits, underscores.")],
+    folder: Annotated[
+        Path | None, typer.Option("--dir", help="The project's folder; otherwise one of the name.")
+    ] = None,
+) -> None:
+    """Make a project with a canister that joins a fleet, its tests and its load."""
+    from icfleet.new import make_project  # noqa: PLC0415 - see the module's docstring
+
+    here = Path.cwd()
+    print_lines(*make_project(name, here / (folder or name)).next_steps(here))
+
+
+@app.command()
+def generate(
+    folders: Annotated[list[Path], typer.Argument(help="Folders of canisters.")],
     *,
+    check: Annotated[
+        bool, typer.Option("--check", help="Write nothing; show what would change, and fail.")
+    ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Write over a main.py that was not generated.")
+    ] = False,
+) -> None:
+    """Write a canister's main.py, fleet_types.py and interface from its own modules."""
+    # The front end takes a while to load.
+    from icfleet.generate import check_folders, generate_folders  # noqa: PLC0415
+
+    here = Path.cwd()
+    # Line by line: what an error ends has been told.
+    for line in (
+        check_folders(here, folders) if check else generate_folders(here, folders, is_forced=force)
+    ):
+        print_lines(line)
+
+
+@app.command()
+def lint(  # noqa: PLR0913 - one parameter for each option of the command
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            help="Entry files, or folders with a main.py; otherwise dfx.json's Kybra canisters."
+        ),
+    ] = None,
+    *,
+    format_: Annotated[
+        LintFormat, typer.Option("--format", help="For people, scripts, or GitHub's checks.")
+    ] = "text",
     json_: JsonOption = False,
+    select: CodesOption = None,
+    ignore: Annotated[
+        list[str] | None, typer.Option(help="Leave these rules out: KY701, or KY7 for a group.")
+    ] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Fail on warnings, too.")] = False,
+    explain: Annotated[
+        str | None, typer.Option(metavar="CODE", help="Print a rule's cause, example and cure.")
+    ] = None,
 ) -> None:
     """Say what Kybra would drop, break or refuse in a canister's sources."""
-    from icfleet.build_entry import lint_entries  # noqa: PLC0415 - see the module's docstring
     from icfleet.lint import format_findings  # noqa: PLC0415 - see the module's docstring
+    from icfleet.lint.explanations import explain_rule  # noqa: PLC0415 - see the docstring
+    from icfleet.lint_command import (  # noqa: PLC0415 - see the module's docstring
+        LintRequest,
+        lint_project,
+        split_codes,
+    )
 
-    report = lint_entries(Path.cwd(), paths)
-    if report.findings or json_:
-        print_lines(format_findings(report.findings, "json" if json_ else "text"))
-    if report.has_errors:
+    if explain is not None:
+        text = explain_rule(explain.strip().upper())
+        if text is None:
+            message = f"there is no rule {explain!r}; docs/linting.md lists them all"
+            raise typer.BadParameter(message)
+        print_lines(text)
+        return
+    request = LintRequest(
+        root=Path.cwd(),
+        paths=tuple(paths or ()),
+        select=split_codes(select or ()),
+        ignore=split_codes(ignore or ()),
+        is_strict=strict,
+    )
+    if request.problem is not None:
+        raise typer.BadParameter(request.problem)
+    report = lint_project(request)
+    style = "json" if json_ else format_
+    if report.findings or style == "json":
+        print_lines(format_findings(report.findings, style))
+    if report.has_failed:
         raise typer.Exit(EXIT_FAILED)
     sys.stderr.write(f"{report.summary()}\n")
 
@@ -282,13 +354,7 @@ def attach(  # noqa: PLR0913 - one parameter for each option of the command
     network: NetworkOption = NETWORK_DEFAULT,
     host: HostOption = None,
     identity: IdentityOption = None,
-    signer: Annotated[
-        Signer | None,
-        typer.Option(
-            help="Who signs the admin calls: the key of --identity, or the current identity of dfx "
-            "or icp. Otherwise dfx or icp where it runs this command as its script, else the key."
-        ),
-    ] = None,
+    signer: SignerOption = None,
     timeout: Annotated[float, typer.Option(min=1, help="Seconds to wait for positions.")] = 120,
     json_: JsonOption = False,
 ) -> None:
@@ -342,7 +408,7 @@ def status(
     identity: IdentityOption = None,
     json_: JsonOption = False,
 ) -> None:
-    """Show role, position, lag, history and cycles of each canister."""
+    """Show role, position, lag, proven history and rights of each canister."""
     from icfleet.fleet_status import report_site  # noqa: PLC0415 - see the module's docstring
     from icfleet.site import open_site  # noqa: PLC0415 - see the module's docstring
 
@@ -351,9 +417,15 @@ def status(
         print_json(report)
     else:
         print_fleet(report)
+    if report.divergences:
+        message = f"the canisters have DIVERGED: {'; '.join(report.divergences)}"
+        raise AttachError(message)
     if not report.is_complete:
         message = "not every canister answered"
         raise AttachError(message)
+
+
+add_fleet_commands(app)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

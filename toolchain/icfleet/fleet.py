@@ -1,22 +1,101 @@
 """The fleet's canisters on one network, opened for administration."""
 
 import asyncio
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Protocol
 
-from icfleet.admin_calls import Member
+from icfleet.admin_calls import (
+    AdminCaller,
+    KeyCaller,
+    Member,
+    Signer,
+    SignerChoice,
+    ToolCaller,
+)
+from icfleet.canister_ids import adopt_icp_ids
+from icfleet.connection import open_agent
 from icfleet.errors import AttachError
 from icfleet.member_status import MemberStatus
 from icfleet.site import Site
+from icfleet.upstreams import read_upstreams
 from icfleet_agent import Agent, Canister
 from icfleet_agent.errors import AgentError, NotSentError
-from icfleet_protocol.errors import CandidError
+from icfleet_protocol.canister_state import controllers, controllers_path
+from icfleet_protocol.errors import CandidError, ProtocolError
+from icfleet_protocol.identity import AnonymousIdentity
 from icfleet_protocol.principal import Principal
+from icfleet_router.errors import HeadError
+from icfleet_router.heads import VerifiedHead, verified_head
 from icfleet_router.project_files import read_canister_ids
 
-__all__ = ["FLEET_METHODS", "OpenFleet", "open_fleet"]
+__all__ = [
+    "FLEET_METHODS",
+    "Control",
+    "FleetPort",
+    "OpenFleet",
+    "open_administration",
+    "open_fleet",
+]
 
-FLEET_METHODS = ("attach", "follow", "log_since", "status", "submit")
+FLEET_METHODS = (
+    *("acknowledge", "attach", "configure", "demote", "detach", "follow", "head", "log_since"),
+    *("promote", "reseed", "state_page", "status", "submit"),
+)
 """Methods without which a canister cannot join a fleet. Source: ``canisters/icfleet.did``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """Who may manage a canister, and when that was certified."""
+
+    controllers: tuple[Principal, ...]
+    certified_at_ns: int
+
+
+class FleetPort(Protocol):
+    """What administration needs of a fleet; ``OpenFleet`` has it."""
+
+    @property
+    def main(self) -> Member:
+        """The canister that the project's files call main."""
+        ...
+
+    @property
+    def replicas(self) -> tuple[Member, ...]:
+        """The others."""
+        ...
+
+    @property
+    def members(self) -> tuple[Member, ...]:
+        """All, main first."""
+        ...
+
+    @property
+    def upstreams(self) -> Mapping[str, str]:
+        """Who follows another than main, by name."""
+        ...
+
+    async def status(self, member: Member) -> MemberStatus:
+        """Ask one member."""
+        ...
+
+    async def answers(self) -> Mapping[str, MemberStatus | AttachError]:
+        """Ask all members, and keep what went wrong with each."""
+        ...
+
+    async def head(self, member: Member) -> VerifiedHead:
+        """Ask one member to prove where it is."""
+        ...
+
+    async def subnets(self) -> Mapping[str, Principal]:
+        """Tell each member's subnet, by name."""
+        ...
+
+    async def now_ns(self, member: Member) -> int:
+        """The time of a member's subnet, as certified."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +105,7 @@ class OpenFleet:
     agent: Agent
     main: Member
     replicas: tuple[Member, ...]
+    upstreams: Mapping[str, str] = field(default_factory=dict[str, str])
 
     @property
     def members(self) -> tuple[Member, ...]:
@@ -69,19 +149,20 @@ class OpenFleet:
             answers[name] = answer
         return answers
 
-    async def statuses(self) -> dict[str, MemberStatus]:
-        """Ask all members at once.
+    async def head(self, member: Member) -> VerifiedHead:
+        """Ask one member to prove where it is.
 
         Raises:
-            AttachError: If one does not answer.
+            AttachError: If it does not; it is named.
             NotSentError: If nobody is at the network's address at all.
         """
-        statuses: dict[str, MemberStatus] = {}
-        for name, answer in (await self.answers()).items():
-            if isinstance(answer, AttachError):
-                raise answer
-            statuses[name] = answer
-        return statuses
+        try:
+            return await verified_head(self.agent, member.id, member.interface)
+        except NotSentError:
+            raise
+        except (AgentError, HeadError, ProtocolError) as error:
+            message = f"{member.name} ({member.id}) does not prove its head: {error}"
+            raise AttachError(message) from error
 
     async def subnets(self) -> dict[str, Principal]:
         """Tell each member's subnet, as certified by the network.
@@ -96,6 +177,30 @@ class OpenFleet:
             member.name: certificate.subnet
             for member, certificate in zip(self.members, certificates, strict=True)
         }
+
+    async def now_ns(self, member: Member) -> int:
+        """The time of a member's subnet, as certified.
+
+        Raises:
+            AgentError: If the network does not answer.
+        """
+        return (await self.agent.read_state(member.id, [[b"time"]])).time_ns
+
+    async def control(self, member: Member) -> Control:
+        """Tell who may manage a member, as certified.
+
+        Raises:
+            AttachError: If the network does not say.
+            NotSentError: If nobody is at the network's address at all.
+        """
+        try:
+            certificate = await self.agent.read_state(member.id, [controllers_path(member.id)])
+            return Control(controllers(certificate, member.id), certificate.time_ns)
+        except NotSentError:
+            raise
+        except (AgentError, ProtocolError) as error:
+            message = f"the controllers of {member.name} are not known: {error}"
+            raise AttachError(message) from error
 
     async def _answer(self, member: Member) -> MemberStatus | AttachError | NotSentError:
         try:
@@ -124,4 +229,30 @@ def open_fleet(site: Site, agent: Agent) -> OpenFleet:
             )
             raise AttachError(message)
         members.append(Member(name=canister.name, id=ids[canister.name], interface=interface))
-    return OpenFleet(agent=agent, main=members[0], replicas=tuple(members[1:]))
+    return OpenFleet(
+        agent=agent,
+        main=members[0],
+        replicas=tuple(members[1:]),
+        upstreams=read_upstreams(site.project),
+    )
+
+
+@asynccontextmanager
+async def open_administration(
+    site: Site, choice: SignerChoice
+) -> AsyncGenerator[tuple[OpenFleet, AdminCaller]]:
+    """Open the fleet for whoever may administer it; ids that only icp-cli knows are taken over.
+
+    Raises:
+        ProjectError: If a project file is missing or malformed.
+        AttachError: If a canister's interface lacks what a fleet needs.
+        NetworkError: If nobody is at the network's address.
+    """
+    adopt_icp_ids(site.project, site.network, is_current=choice.signer is Signer.ICP)
+    is_ours = choice.signer is Signer.KEY
+    identity = site.admin(choice.key) if is_ours else AnonymousIdentity()
+    async with open_agent(site, identity) as agent:
+        caller: AdminCaller = KeyCaller(agent)
+        if not is_ours:
+            caller = ToolCaller(choice.signer, site.network.name, site.project.root)
+        yield open_fleet(site, agent), caller

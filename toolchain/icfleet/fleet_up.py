@@ -16,8 +16,8 @@ from pathlib import Path
 
 import msgspec
 
-from icfleet.admin_calls import AdminCaller, KeyCaller, Member
-from icfleet.attach import AttachReport, admin_call, attach_fleet
+from icfleet.admin_calls import AdminCaller, KeyCaller, Member, admin_call
+from icfleet.attach import AttachReport, attach_fleet, open_main
 from icfleet.connection import open_agent
 from icfleet.deploy import DeployReport, deploy_project
 from icfleet.errors import NetworkError
@@ -76,6 +76,8 @@ async def bring_up(site: Site, progress: Progress) -> FleetUp:
         deployment = await deploy_project(site, agent, progress)
         fleet = open_fleet(site, agent)
         caller = KeyCaller(agent)
+        # A main that was never opened takes no writes, and rights are written.
+        await open_main(fleet, caller, progress)
         with progress.step("Granting the gateway its rights"):
             await grant_gateway(caller, fleet.main, gateway.sender, settings)
         # Granted before the replicas are waited for: rights reach them through the log.

@@ -2,8 +2,9 @@
 
 from typing import Literal
 
-__all__ = ["ExecutorName", "LogFormat", "LogLevel"]
+__all__ = ["ExecutorName", "LintFormat", "LogFormat", "LogLevel"]
 
 ExecutorName = Literal["inprocess", "process"]
+LintFormat = Literal["text", "json", "github"]
 LogFormat = Literal["console", "json"]
 LogLevel = Literal["debug", "info", "warning", "error"]

@@ -25,8 +25,9 @@ _HASH_DIGITS = 8
 _CYCLES_PER_T = 10**12
 """A trillion: cycles are priced and topped up in these. ``--json`` has them exactly."""
 
-_COLUMNS = ("canister", "id", "role", "position", "lag", "chain hash", "cycles")
-_NUMBERS = frozenset({"lag", "cycles"})
+_COLUMNS = ("canister", "id", "role", "phase", "position", "lag")
+_PROOF_COLUMNS = ("canister", "chain hash", "verified", "follows", "heard", "cycles")
+_NUMBERS = frozenset({"cycles", "heard", "lag"})
 
 
 def print_json(value: DataclassInstance | dict[str, Any]) -> None:
@@ -43,23 +44,34 @@ def print_lines(*lines: str) -> None:
 
 
 def print_fleet(report: FleetReport) -> None:
-    """Print a line for each canister, and below it what is wrong with it.
+    """Print two lines for each canister, what is wrong with it, and what all have in common.
 
     Columns are as wide as their longest value: an id is for copying, and is never shortened.
     """
     # Rich takes a fifth of a second to load, and most commands print no table.
     from rich.console import Console  # noqa: PLC0415
 
-    rows = [_COLUMNS, *(_fleet_row(line) for line in report.canisters)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_COLUMNS))]
-    heading, *lines = [_padded(row, widths) for row in rows]
     # Soft wrapping leaves lines as they are: a terminal folds what is too long, nothing is cut.
     console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
+    heading, *lines = _table(_COLUMNS, [_fleet_row(line) for line in report.canisters])
     console.print(heading, style="bold")
     for line, text in zip(report.canisters, lines, strict=True):
         console.print(text)
         if line.error is not None:
             console.print(f"    {line.error}")
+    answering = [line for line in report.canisters if line.role is not None]
+    if answering:
+        heading, *lines = _table(_PROOF_COLUMNS, [_proof_row(line) for line in answering])
+        console.print()
+        console.print(heading, style="bold")
+        for text in lines:
+            console.print(text)
+        console.print()
+        for text in (*_rights(answering), *_settings(answering)):
+            console.print(text)
+    for divergence in report.divergences:
+        console.print()
+        console.print(f"DIVERGED: {divergence}", style="bold red")
 
 
 def _fleet_row(line: CanisterLine) -> tuple[str, ...]:
@@ -67,17 +79,63 @@ def _fleet_row(line: CanisterLine) -> tuple[str, ...]:
         line.name,
         line.id,
         _shown(line.role),
+        "fenced" if line.fenced is not None else _shown(line.phase),
         "-" if line.seq is None else f"{line.epoch}.{line.seq}",
         _shown(line.lag),
+    )
+
+
+def _proof_row(line: CanisterLine) -> tuple[str, ...]:
+    return (
+        line.name,
         "-" if line.chain_hash is None else line.chain_hash[:_HASH_DIGITS],
+        "yes" if line.is_verified else "NO",
+        _shown(line.upstream),
+        "-" if line.lag_s is None else f"{line.lag_s:,.0f} s ago",
         "-" if line.cycles is None else f"{line.cycles / _CYCLES_PER_T:,.2f} T",
     )
 
 
-def _padded(row: Sequence[str], widths: Sequence[int]) -> str:
+def _rights(lines: Sequence[CanisterLine]) -> list[str]:
+    """Admins beside controllers: who is one of them only is easily overlooked."""
+    shown: list[str] = []
+    everybody: dict[str, tuple[list[str], list[str]]] = {}
+    for line in lines:
+        for admin in line.admins:
+            everybody.setdefault(admin, ([], []))[0].append(line.name)
+        for controller in line.controllers:
+            everybody.setdefault(controller, ([], []))[1].append(line.name)
+    for principal, (administers, controls) in everybody.items():
+        shown += [
+            principal,
+            f"    admin of {_names(administers, lines)}; controls {_names(controls, lines)}",
+        ]
+    return shown
+
+
+def _settings(lines: Sequence[CanisterLine]) -> list[str]:
+    groups: dict[str, list[str]] = {}
+    for line in lines:
+        words = "  ".join(f"{key} {value}" for key, value in line.settings.items())
+        groups.setdefault(words, []).append(line.name)
+    return [f"settings of {_names(names, lines)}\n    {words}" for words, names in groups.items()]
+
+
+def _names(names: Sequence[str], lines: Sequence[CanisterLine]) -> str:
+    if not names:
+        return "none"
+    return "all" if len(names) == len(lines) else ", ".join(names)
+
+
+def _table(columns: Sequence[str], rows: Sequence[tuple[str, ...]]) -> list[str]:
+    widths = [max(len(row[column]) for row in (columns, *rows)) for column in range(len(columns))]
+    return [_padded(columns, row, widths) for row in (columns, *rows)]
+
+
+def _padded(columns: Sequence[str], row: Sequence[str], widths: Sequence[int]) -> str:
     cells = [
         cell.rjust(width) if heading in _NUMBERS else cell.ljust(width)
-        for heading, cell, width in zip(_COLUMNS, row, widths, strict=True)
+        for heading, cell, width in zip(columns, row, widths, strict=True)
     ]
     return " ".join(cells).rstrip()
 

@@ -10,9 +10,16 @@ import msgspec
 from icfleet.option_values import ExecutorName
 from icfleet_router.errors import ProjectError
 
-__all__ = ["LocalnetSettings", "UpSettings", "read_localnet_settings", "read_up_settings"]
+__all__ = [
+    "LocalnetSettings",
+    "UpSettings",
+    "convert_table",
+    "read_localnet_settings",
+    "read_table",
+    "read_up_settings",
+]
 
-Table = TypeVar("Table", bound=msgspec.Struct)
+Table = TypeVar("Table")
 
 
 class UpSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -48,7 +55,7 @@ def read_up_settings(root: Path) -> UpSettings:
     Raises:
         ProjectError: If pyproject.toml is no TOML, or the table has a wrong name or type in it.
     """
-    return _read_table(root, "up", UpSettings)
+    return read_table(root, "up", UpSettings)
 
 
 def read_localnet_settings(root: Path) -> LocalnetSettings:
@@ -57,21 +64,37 @@ def read_localnet_settings(root: Path) -> LocalnetSettings:
     Raises:
         ProjectError: If pyproject.toml is no TOML, or the table has a wrong name or type in it.
     """
-    return _read_table(root, "localnet", LocalnetSettings)
+    return read_table(root, "localnet", LocalnetSettings)
 
 
-def _read_table(root: Path, name: str, kind: type[Table]) -> Table:
+def read_table(root: Path, name: str, kind: type[Table]) -> Table:
+    """Read ``[tool.icfleet.<name>]``; a missing file or table is an empty one.
+
+    Raises:
+        ProjectError: If pyproject.toml is no TOML, or the table has a wrong name or type in it.
+    """
     path = root / "pyproject.toml"
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         content = {}
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise ProjectError(path, error.strerror or str(error)) from error
+    except ValueError as error:  # no TOML, no UTF-8, or a number of thousands of digits
         reason = f"not TOML: {error}"
         raise ProjectError(path, reason) from error
     table: object = content
     for step in ("tool", "icfleet", name):
         table = cast("Mapping[str, object]", table).get(step, {}) if _is_table(table) else table
+    return convert_table(table, kind, path=path, name=name)
+
+
+def convert_table(table: object, kind: type[Table], *, path: Path, name: str) -> Table:
+    """Take a table of pyproject.toml for what it must be.
+
+    Raises:
+        ProjectError: If there is a wrong name or type in it.
+    """
     try:
         return msgspec.convert(table, kind)
     except msgspec.ValidationError as error:

@@ -103,8 +103,9 @@ def ready_lines(site: Site, fleet: FleetUp, admin_url: str | None) -> list[str]:
         f"  icfleet status{host}",
         f"  icfleet call main status{host}",
     ]
-    if (root / "loadtests" / "locustfile.py").is_file():
-        lines.append(f"  locust -f loadtests/locustfile.py --host {fleet.url}")
+    for locustfile in ("loadtests/locustfile.py", "locustfile.py"):
+        if (root / locustfile).is_file():
+            lines.append(f"  locust -f {locustfile} --host {fleet.url}")
     return [*lines, "", "Ctrl-C stops it."]
 
 

@@ -96,8 +96,12 @@ class _ImportVisitor(ast.NodeVisitor):
         self._add(node, node.module or "", names, node.level)
 
     def visit_If(self, node: ast.If) -> None:
-        self._visit_all(node.body, is_optional=self.is_optional or _is_type_checking(node.test))
-        self._visit_all(node.orelse, is_optional=self.is_optional)
+        # A chain of elif is as deep as it is long, and a loop goes deeper than calls do.
+        rest: list[ast.stmt] = [node]
+        while len(rest) == 1 and isinstance(rest[0], ast.If):
+            test, body, rest = rest[0].test, rest[0].body, rest[0].orelse
+            self._visit_all(body, is_optional=self.is_optional or _is_type_checking(test))
+        self._visit_all(rest, is_optional=self.is_optional)
 
     def visit_Try(self, node: ast.Try) -> None:
         is_caught = any(_catches_import_failure(handler) for handler in node.handlers)

@@ -1,5 +1,6 @@
 """Where modules are looked for: folders on disk, or the files of a bundle."""
 
+import errno
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -51,6 +52,9 @@ class DirectoryRoot:
 
     folder: Path
     is_third_party: bool = False
+    has_namespaces: bool = True
+    """Whether folders without ``__init__.py`` count: in a project's own folder, which a package
+    that is installed for editing adds, most are no packages at all."""
 
     def is_file(self, path: str) -> bool:
         """Whether ``path`` is a file."""
@@ -58,11 +62,18 @@ class DirectoryRoot:
 
     def is_folder(self, path: str) -> bool:
         """Whether ``path`` is a folder."""
-        return (self.folder / path).is_dir()
+        return self.has_namespaces and (self.folder / path).is_dir()
 
     def read(self, path: str) -> bytes:
-        """Return a file's content."""
-        return (self.folder / path).read_bytes()
+        """Return a file's content.
+
+        Raises:
+            OSError: If it cannot be read, or is a pipe or a device, which would never end.
+        """
+        file = self.folder / path
+        if file.exists() and not file.is_file():
+            raise OSError(errno.EINVAL, "not a regular file", str(file))
+        return file.read_bytes()
 
     def iterate_sources(self, folder: str) -> Iterator[str]:
         """Give the paths of all Python files below ``folder``; linked folders are left out."""

@@ -127,15 +127,18 @@ def collect_sources(
     Args:
         entry: The file named as ``main`` in ``dfx.json``.
         search_path: The project's folders, searched before the entry's own.
-        third_party: Folders of installed packages; by default this interpreter's.
+        third_party: Folders of installed packages; by default this interpreter's, with those that
+            are installed for editing.
 
     Raises:
         CanisterSourceError: If the entry cannot be read or named, or the sources pass a limit.
         KybraMissingError: If the ``kybra`` package is not installed.
     """
-    installed = third_party if third_party is not None else map(Path, site.getsitepackages())
     roots: list[ModuleRoot] = [DirectoryRoot(folder) for folder in (*search_path, entry.parent)]
-    roots.extend(DirectoryRoot(folder, is_third_party=True) for folder in installed)
+    if third_party is None:
+        roots.extend(_installed_roots())
+    else:
+        roots.extend(DirectoryRoot(folder, is_third_party=True) for folder in third_party)
     if not entry.stem.isidentifier() or entry.suffix != ".py":
         message = f"{entry.name!r} cannot be imported, and Kybra imports the entry by its name."
         raise CanisterSourceError([ENTRY_NAME.found(Place(str(entry)), message)])
@@ -144,7 +147,26 @@ def collect_sources(
         fix = "Check the path of the canister's entry."
         raise CanisterSourceError([MISSING_MODULE.found(Place(str(entry)), message, fix=fix)])
     found = FoundModule(DirectoryRoot(entry.parent), entry.name, "module")
-    return _Walk(roots).run(found, entry.stem)
+    try:
+        return _Walk(roots).run(found, entry.stem)
+    except OSError as error:
+        message = f"{error.filename} cannot be read: {(error.strerror or str(error)).lower()}."
+        fix = "Make it a file that you may read, or remove it."
+        unreadable = MISSING_MODULE.found(Place(str(entry)), message, fix=fix)
+        raise CanisterSourceError([unreadable]) from error
+
+
+def _installed_roots() -> Iterator[DirectoryRoot]:
+    """Give site-packages, and the folders that its ``.pth`` files add."""
+    for folder in map(Path, site.getsitepackages()):
+        yield DirectoryRoot(folder, is_third_party=True)
+        for link in sorted(folder.glob("*.pth")):
+            lines = link.read_text(encoding="utf-8", errors="replace").splitlines()
+            # A line that imports is code for Python's start, as some editable installs have it.
+            added = (folder / one for one in lines if one and not one.startswith(("#", "import")))
+            for one in added:
+                if one.is_dir():
+                    yield DirectoryRoot(one, is_third_party=True, has_namespaces=False)
 
 
 def read_bundle(files: Mapping[str, bytes], entry: str) -> SourceGraph:

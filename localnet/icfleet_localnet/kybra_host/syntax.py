@@ -12,9 +12,17 @@ import warnings
 from collections.abc import Iterator
 
 from icfleet_localnet.kybra_host.findings import Finding, Place, Rule
-from icfleet_localnet.kybra_host.rules import MATCH_STATEMENT, NEW_SYNTAX, PARENTHESISED_WITH
+from icfleet_localnet.kybra_host.rules import (
+    MATCH_STATEMENT,
+    NEW_SYNTAX,
+    PARENTHESISED_WITH,
+    TOO_LARGE,
+)
 
-__all__ = ["find_new_syntax", "parse_source"]
+__all__ = ["SOURCE_SIZE_MAX", "find_new_syntax", "parse_source"]
+
+SOURCE_SIZE_MAX = 4 * 1024 * 1024
+"""Bytes of one source: its syntax tree takes hundreds of times as many."""
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
@@ -32,9 +40,9 @@ _BLANK_TOKENS = frozenset({tokenize.NL, tokenize.COMMENT})
 
 def parse_source(source: bytes, file: str, rule: Rule = NEW_SYNTAX) -> ast.Module | Finding:
     """Parse a source file, or say why it is not UTF-8, not plain, or not Python."""
-    if source.startswith(_BYTE_ORDER_MARK):
-        message = "the file begins with a byte-order mark, which the compiler's parser refuses."
-        return rule.found(Place(file), message, fix="Save it as plain UTF-8.")
+    unfit = _find_unfit(source, file, rule)
+    if unfit is not None:
+        return unfit
     try:
         with warnings.catch_warnings():
             # An odd escape in somebody's string is not this tool's to report.
@@ -48,9 +56,24 @@ def parse_source(source: bytes, file: str, rule: Rule = NEW_SYNTAX) -> ast.Modul
         place = Place(file, error.lineno or 1, max(error.offset or 1, 1))
         return rule.found(place, f"this does not parse: {error.msg}.")
     except (MemoryError, RecursionError, ValueError) as error:
-        return rule.found(
-            Place(file), f"this does not parse: {str(error) or type(error).__name__}."
-        )
+        message = f"this does not parse: {str(error) or type(error).__name__}."
+        fix = "Split its longest expression or chain of elif."
+        return rule.found(Place(file), message, fix=fix)
+
+
+def _find_unfit(source: bytes, file: str, rule: Rule) -> Finding | None:
+    """Say what is wrong with a source before it is parsed, if anything is."""
+    if len(source) > SOURCE_SIZE_MAX:
+        message = f"the file has more than {SOURCE_SIZE_MAX:,} bytes."
+        return TOO_LARGE.found(Place(file), message)
+    if source.startswith(_BYTE_ORDER_MARK):
+        message = "the file begins with a byte-order mark, which the compiler's parser refuses."
+        return rule.found(Place(file), message, fix="Save it as plain UTF-8.")
+    if b"\0" in source:
+        line = source.count(b"\n", 0, source.index(b"\0")) + 1
+        message = "the file holds a null byte, so it is no text."
+        return rule.found(Place(file, line), message, fix="Save it as plain UTF-8.")
+    return None
 
 
 def find_new_syntax(source: bytes, tree: ast.Module, file: str) -> Iterator[Finding]:

@@ -26,9 +26,9 @@ from icfleet_protocol.candid import (
 )
 from icfleet_protocol.candid.names import KEYWORDS
 
-__all__ = ["check_types", "reachable_types"]
+__all__ = ["RUST_KEYWORDS", "check_types", "reachable_types"]
 
-_RUST_KEYWORDS = frozenset(
+RUST_KEYWORDS = frozenset(
     {
         *("abstract", "as", "async", "await", "become", "box", "break", "const", "continue"),
         *("crate", "do", "dyn", "else", "enum", "extern", "false", "final", "fn", "for", "if"),
@@ -55,7 +55,7 @@ _RUST_NAMES = frozenset(
 )
 """Names the generated Rust uses or declares itself, read off the output for a small canister."""
 
-_TAKEN_NAMES = _RUST_KEYWORDS | _RUST_NAMES | KEYWORDS | frozenset(PRIMITIVE_NAMES) | {"void"}
+_TAKEN_NAMES = RUST_KEYWORDS | _RUST_NAMES | KEYWORDS | frozenset(PRIMITIVE_NAMES) | {"void"}
 """Names of Rust, of Candid's own syntax, and of the types every annotation means by them."""
 
 _CLOSEST_TYPES: Mapping[str, str] = {

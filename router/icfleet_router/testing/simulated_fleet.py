@@ -33,11 +33,13 @@ type Operation = variant {
 type OperationResult = variant {
   Applied : Position;
   Refused : record { position : Position; code : text; reason : text };
-  Forbidden : text; Expired; InFuture; IdReused; Invalid : text;
+  Forbidden : text; Expired; InFuture; IdReused;
+  Invalid : record { code : text; reason : text };
   RateLimited : nat64; Deferred; Busy : nat64;
 };
 type Status = record {
   role : variant { Main; Replica };
+  phase : variant { Serving; Seeding; Rebuilding }; fenced : opt text;
   as_of : Position; chain_hash : blob; main : opt principal; pull_error : opt text;
 };
 service : {
@@ -132,6 +134,7 @@ class SimulatedFleet:
         self._flights: list[frozenset[Principal]] = []
         self._main = 0
         self._epoch = 1
+        self._seq = 0
         names = ["main", *(f"replica_{number}" for number in range(1, replicas_count + 1))]
         self.faults = faults or Faults()
         self.canisters = [
@@ -153,6 +156,8 @@ class SimulatedFleet:
         """Promote a replica that has the whole log, as a planned switch-over does."""
         self._main = [one.name for one in self.canisters].index(name)
         self._epoch += 1
+        # An epoch begins with a record of its own.
+        self._seq += 1
 
     async def query(
         self,
@@ -265,10 +270,8 @@ class SimulatedFleet:
             return {"Deferred": None}
         if self._happens(self.faults.limits):
             return {"RateLimited": self._random.randrange(1_000_000_000)}
-        seq = 1 + sum(entry.position.epoch == self._epoch for entry in self.log[-1:]) * (
-            self.log[-1].position.seq if self.log else 0
-        )
-        position = Position(self._epoch, seq)
+        self._seq += 1
+        position = Position(self._epoch, self._seq)
         now_s = asyncio.get_running_loop().time()
         self.log.append(LogEntry(position, subject, operation_id, now_s))
         result: Mapping[str, object] = {"Applied": position.as_candid()}
@@ -304,6 +307,8 @@ class SimulatedFleet:
         epoch = max(as_of, Position(self._epoch, 0)) if role == "Main" else as_of
         return {
             "role": {role: None},
+            "phase": {"Serving": None},
+            "fenced": None,
             "as_of": epoch.as_candid(),
             "chain_hash": b"",
             "main": self.canisters[self._main].canister,

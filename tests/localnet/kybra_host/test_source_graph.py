@@ -1,5 +1,6 @@
 """The source graph: what a canister reaches, what its bundle holds, and what is missing."""
 
+import site
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
@@ -375,3 +376,25 @@ def test_dots_climb_packages(module: str, level: int, expected: str | None, tmp_
     name = absolute_name(importer, module, level)
 
     assert name == expected
+
+
+def test_a_package_installed_for_editing_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By site-packages' .pth file; its project's other folders are no packages."""
+    installed, work = tmp_path / "site-packages", tmp_path / "work"
+    for folder in (installed, work / "shared", work / "docs", tmp_path / "canister"):
+        folder.mkdir(parents=True)
+    (work / "shared" / "__init__.py").touch()
+    (installed / "work.pth").write_text(f"import this_is_run_by_python\n{work}\n/nowhere\n")
+    entry = tmp_path / "canister" / "main.py"
+    entry.write_text("import shared\nimport docs\n")
+    kybra = [Path(one) for one in site.getsitepackages()]
+    monkeypatch.setattr(site, "getsitepackages", lambda: [str(installed), *map(str, kybra)])
+
+    graph = collect_sources(entry, [])
+
+    assert own_names(graph) == ["main", "shared"]
+    assert not graph.modules["shared"].is_own
+    assert "shared/__init__.py" in graph.files
+    assert missing_names(graph) == ["docs"]

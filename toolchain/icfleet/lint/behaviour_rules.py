@@ -7,10 +7,10 @@ import ast
 from collections.abc import Iterator
 
 from icfleet.lint.bindings import Bindings
+from icfleet.lint.project import Project, own_nodes
 from icfleet.lint.rules import DICT_UNPACKING, PREDICTABLE_RANDOM, PRINCIPAL_IDENTITY, PRINT_CALL
 from icfleet_localnet.kybra_host.annotations import name_of
 from icfleet_localnet.kybra_host.findings import Finding, Place
-from icfleet_localnet.kybra_host.frontend import Analysis
 from icfleet_localnet.kybra_host.source_graph import SourceModule
 
 __all__ = ["find_behaviour_surprises"]
@@ -24,20 +24,56 @@ _PREDICTABLE = frozenset(
 )
 """Functions that draw from the canister's constant seed; so does all of ``secrets``."""
 
+_DRAWS = frozenset(
+    {
+        *(
+            "betavariate",
+            "choice",
+            "choices",
+            "expovariate",
+            "gauss",
+            "getrandbits",
+            "normalvariate",
+        ),
+        *("randbytes", "randint", "random", "randrange", "sample", "shuffle", "uniform"),
+    }
+)
+"""Functions of ``random`` that draw from its shared generator."""
+
+_BEFORE_SEEDING = frozenset({"init", "post_upgrade"})
+
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
-def find_behaviour_surprises(analysis: Analysis) -> Iterator[Finding]:
+def find_behaviour_surprises(project: Project) -> Iterator[Finding]:
     """Give the lines that behave otherwise on chain."""
-    bindings = Bindings(analysis.graph)
-    for module in analysis.graph.modules.values():
-        if not module.is_own:
-            continue
-        for node in ast.walk(module.tree):
+    bindings = project.bindings
+    for module in project.own:
+        for node in project.nodes(module):
             yield from _find_print(module, bindings, node)
             yield from _find_unpacking(module, node)
             yield from _find_predictable(module, bindings, node)
         yield from _find_principals(module)
+        yield from _find_early_draws(project, module, module.tree.body, "at module level")
+    for hook in project.analysis.declarations.hooks:
+        if hook.kind in _BEFORE_SEEDING and hook.module.is_own:
+            yield from _find_early_draws(project, hook.module, hook.node.body, f"in {hook.kind}")
+
+
+def _find_early_draws(
+    project: Project, module: SourceModule, body: list[ast.stmt], where: str
+) -> Iterator[Finding]:
+    """Give the draws of ``random`` before Kybra's timer has seeded it."""
+    for node in own_nodes(body):
+        if not isinstance(node, ast.Call):
+            continue
+        origin = project.origin(module, node.func)
+        if origin is not None and origin.module == "random" and origin.name in _DRAWS:
+            message = (
+                f"`{ast.unparse(node.func)}` {where} draws from a constant seed: Kybra seeds "
+                "`random` by a timer, after the install or upgrade."
+            )
+            yield PREDICTABLE_RANDOM.found(Place.of(module.file, node), message)
 
 
 def _find_print(module: SourceModule, bindings: Bindings, node: ast.AST) -> Iterator[Finding]:

@@ -4,6 +4,7 @@ import ast
 from collections.abc import Iterator
 
 from icfleet.lint.bindings import Bindings, Origin, visible_in_entry
+from icfleet.lint.project import Project
 from icfleet.lint.rules import (
     ASYNC_FUNCTION,
     CALLED_HOOK,
@@ -12,22 +13,25 @@ from icfleet.lint.rules import (
     HOOK_GUARD,
     KEYWORD_ONLY,
     NESTED_FUNCTION,
+    NESTED_OPT,
     NOT_A_BARE_NAME,
     NOT_VISIBLE,
     PARAMETER_DEFAULT,
     YIELD_IN_QUERY,
 )
-from icfleet_localnet.kybra_host.annotations import name_of
+from icfleet_localnet.kybra_host.annotations import name_of, subscript_name
 from icfleet_localnet.kybra_host.declarations import (
     HOOK_DECORATORS,
     METHOD_DECORATORS,
     GuardDeclaration,
     HookDeclaration,
     MethodDeclaration,
+    parameters_of,
 )
 from icfleet_localnet.kybra_host.findings import Finding, Place
 from icfleet_localnet.kybra_host.frontend import Analysis
 from icfleet_localnet.kybra_host.source_graph import SourceModule
+from icfleet_localnet.kybra_host.type_checks import reachable_types
 
 __all__ = ["find_dropped_exports"]
 
@@ -38,13 +42,13 @@ _CANDID_BASES = frozenset({"Record", "Service", "Variant"})
 _AnyFunction = ast.FunctionDef | ast.AsyncFunctionDef
 
 
-def find_dropped_exports(analysis: Analysis) -> Iterator[Finding]:
+def find_dropped_exports(project: Project) -> Iterator[Finding]:
     """Give what is missing from the interface, or in it and never reached."""
-    bindings = Bindings(analysis.graph)
-    for module in analysis.graph.modules.values():
-        if module.is_own:
-            yield from _find_unseen_functions(module, bindings)
-            yield from _find_field_surprises(module, bindings)
+    analysis = project.analysis
+    for module in project.own:
+        yield from _find_unseen_functions(module, project.bindings)
+        yield from _find_field_surprises(module, project.bindings)
+        yield from _find_nested_opts(module)
     for method in analysis.declarations.methods:
         yield from _find_parameter_surprises(method)
         if method.kind == "query" and not method.result.is_async and _yields(method.node):
@@ -111,6 +115,18 @@ def _find_field_surprises(module: SourceModule, bindings: Bindings) -> Iterator[
                 yield from _find_defaults(module, node)
 
 
+def _find_nested_opts(module: SourceModule) -> Iterator[Finding]:
+    for node in ast.walk(module.tree):
+        match node:
+            case ast.Subscript(slice=ast.Subscript() as inner) if (
+                subscript_name(node) == "Opt" and subscript_name(inner) == "Opt"
+            ):
+                message = "in Python, an Opt of None and None itself are one and the same."
+                yield NESTED_OPT.found(Place.of(module.file, node), message)
+            case _:
+                pass
+
+
 def _find_defaults(module: SourceModule, node: ast.ClassDef) -> Iterator[Finding]:
     for statement in node.body:
         if isinstance(statement, ast.AnnAssign) and statement.value is not None:
@@ -126,9 +142,17 @@ def _find_parameter_surprises(
     for parameter in node.args.kwonlyargs:
         message = f"the keyword-only parameter {parameter.arg} of {node.name} is left out."
         yield KEYWORD_ONLY.found(Place.of(file, parameter), message)
-    for default in node.args.defaults:
+    optional = parameters_of(node)[::-1]
+    for parameter, default in zip(optional, node.args.defaults[::-1], strict=False):
+        if subscript_name(parameter.annotation) == "Opt" and _is_none(default):
+            # Candid itself takes a missing Opt for None.
+            continue
         message = f"{node.name}'s default `{ast.unparse(default)}` is ignored: callers give it."
         yield PARAMETER_DEFAULT.found(Place.of(file, default), message)
+
+
+def _is_none(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and node.value is None
 
 
 def _find_hook_surprises(hook: HookDeclaration) -> Iterator[Finding]:
@@ -164,6 +188,20 @@ def _find_invisible(analysis: Analysis) -> Iterator[Finding]:
                 f"would trap with a KeyError; the entry is {entry}."
             )
             yield NOT_VISIBLE.found(Place.of(one.module.file, one.node), message)
+    yield from _find_invisible_services(analysis, visible)
+
+
+def _find_invisible_services(analysis: Analysis, visible: frozenset[str]) -> Iterator[Finding]:
+    """Give the methods that receive a Service whose class the entry does not have."""
+    environment = {one.name: one.content for one in analysis.declarations.types}
+    for method in analysis.declarations.methods:
+        used = reachable_types(method.args, environment)
+        for name in sorted(used & analysis.declarations.services.keys() - visible):
+            message = (
+                f"{method.node.name} receives a {name}, which `from {analysis.graph.entry.name} "
+                "import *` does not bring, so every call would trap."
+            )
+            yield NOT_VISIBLE.found(Place.of(method.module.file, method.node), message)
 
 
 def _yields(node: ast.FunctionDef) -> bool:

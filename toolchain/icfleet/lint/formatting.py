@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
+from icfleet.lint.rule_index import link_of
 from icfleet_localnet.kybra_host.findings import Finding
 
 __all__ = ["Style", "format_findings"]
@@ -25,6 +26,7 @@ def _format_text(findings: Sequence[Finding]) -> str:
     if findings:
         errors = sum(one.severity == "error" for one in findings)
         lines.append(f"{_count(errors, 'error')}, {_count(len(findings) - errors, 'warning')}")
+        lines.append(f"For the cause and an example: icfleet lint --explain {findings[0].code}")
     return "\n".join(lines)
 
 
@@ -42,6 +44,7 @@ def _format_json(findings: Sequence[Finding]) -> str:
             "severity": one.severity,
             "message": one.message,
             "fix": one.fix,
+            "link": link_of(one.code),
         }
         for one in findings
     ]

@@ -7,6 +7,7 @@ canister's standard library lacks, read from RustPython's.
 import sys
 from collections.abc import Iterator
 
+from icfleet.lint.project import Project
 from icfleet.lint.rules import (
     ABSENT_STDLIB,
     BROKEN_SOURCE,
@@ -18,7 +19,6 @@ from icfleet.lint.rules import (
     TWO_NAMES,
 )
 from icfleet_localnet.kybra_host.findings import Finding, Place
-from icfleet_localnet.kybra_host.frontend import Analysis
 from icfleet_localnet.kybra_host.rules import MISSING_MODULE
 from icfleet_localnet.kybra_host.source_graph import ImportedModule, SourceGraph, SourceModule
 from icfleet_localnet.kybra_host.syntax import parse_source
@@ -48,9 +48,9 @@ _ABSENT_STDLIB = frozenset(
 """Modules of CPython that a canister cannot import."""
 
 
-def find_bundle_surprises(analysis: Analysis) -> Iterator[Finding]:
+def find_bundle_surprises(project: Project) -> Iterator[Finding]:
     """Give what is wrong with the set of modules, as far as only running it would show."""
-    graph = analysis.graph
+    graph = project.analysis.graph
     yield from _find_unresolved(graph)
     for one in graph.relative:
         if not one.statement.is_optional:
