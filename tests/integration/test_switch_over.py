@@ -58,23 +58,30 @@ def manage(fleet: RunningFleet, action: str, name: str) -> None:
     asyncio.run(run())
 
 
+#: Ten seconds less than a canister takes for too far in the future.
+LATEST_NS = 290 * 1_000_000_000
+
+
 def submit(fleet: RunningFleet, name: str, count: int) -> list[Any]:
-    """Create players at one canister, and give its results; what is ``Busy`` is sent again."""
+    """Create players at one canister, and give its results; while it is ``Busy``, try others.
+
+    They are dated as late as is allowed: a main that was seeded knows no ids of before.
+    """
 
     async def run() -> list[Any]:
         async with Agent(fleet.url, identity=identity(fleet, "gateway")) as agent:
-            operations = [
-                {
-                    "id": secrets.token_bytes(16),
-                    "subject": Principal(secrets.token_bytes(8)),
-                    "created_at": time.time_ns(),
-                    "body": {"CreatePlayer": {"name": f"Player {number}"}},
-                }
-                for number in range(count)
-            ]
             target = Canister(agent, fleet.ids[name], fleet.did)
             results: list[Any] = []
-            for _ in range(20):
+            for _ in range(40):
+                operations = [
+                    {
+                        "id": secrets.token_bytes(16),
+                        "subject": Principal(secrets.token_bytes(8)),
+                        "created_at": time.time_ns() + LATEST_NS,
+                        "body": {"CreatePlayer": {"name": f"Player {number}"}},
+                    }
+                    for number in range(count)
+                ]
                 answer: Any = await target.update("submit", {"ops": operations})
                 if "Done" not in answer:
                     return [answer]
