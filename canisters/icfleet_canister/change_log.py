@@ -40,6 +40,7 @@ __all__ = [
     "EPOCHS_MAX",
     "PAGE_SIZE_MAX",
     "RECORD_SIZE_MAX",
+    "SKEW_MAX_NS",
     "ChangeLog",
     "EpochStart",
     "LogExtent",
@@ -53,8 +54,8 @@ __all__ = [
 PAGE_SIZE_MAX = 7_900
 
 #: Clocks of two subnets are seconds apart. What says more is no reason to keep a page longer.
-_SKEW_MAX_NS = 3_600 * 1_000_000_000
-_KEPT_MAX_NS = ID_MEMORY_NS + _SKEW_MAX_NS
+SKEW_MAX_NS = 3_600 * 1_000_000_000
+_KEPT_MAX_NS = ID_MEMORY_NS + SKEW_MAX_NS
 
 #: Promotions remembered: a switch-over a week for a year.
 EPOCHS_MAX = 64

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from icfleet_canister.batch_applier import Application, BatchApplier, PendingOperation, Verdict
-from icfleet_canister.change_log import RECORD_SIZE_MAX, ChangeLog, LogExtent
+from icfleet_canister.change_log import RECORD_SIZE_MAX, SKEW_MAX_NS, ChangeLog, LogExtent
 from icfleet_canister.fleet_errors import (
     ConfigurationError,
     Problem,
@@ -42,6 +42,7 @@ from icfleet_canister.member_state import (
 from icfleet_canister.rate_limiter import RateLimiter
 from icfleet_canister.replica_intake import ReplicaIntake
 from icfleet_canister.replication import (
+    NUMBER_MAX,
     Cursor,
     LogAnswer,
     LogBatch,
@@ -74,7 +75,6 @@ RESTORE_PAGES_MAX = 800
 #: One page given back is worth so many units of the sweeper's work: two gets and a removal.
 SWEEP_UNITS_A_PAGE = 50
 
-#: Fence of a main that was never promoted.
 NOT_OPENED = "not opened"
 
 _STATE_KEY = "member"
@@ -317,8 +317,9 @@ class FleetMember(Generic[Body]):
             self._fence.epoch if self._fence is not None else 0,
             max((replica.epoch for replica in self.replicas.all), default=0),
         )
-        if new <= seen:
-            return Problem("WrongEpoch", f"epoch {seen} was there already, {new} is not above it")
+        if not seen < new <= NUMBER_MAX:
+            reason = f"epoch {seen} was there already: {new} must be above it and below 2**63"
+            return Problem("WrongEpoch", reason)
         if self.is_seeding:
             return Problem("NotServing", "rows are being taken over from another canister")
         return None
@@ -505,7 +506,8 @@ class FleetMember(Generic[Body]):
         page = taken.first_page
         if page is not None:
             self.applied, self.refused = page.applied, page.refused
-            horizon_ns = page.taken_at_ns + CREATED_AHEAD_MAX_NS
+            taken_at_ns = min(page.taken_at_ns, now_ns + SKEW_MAX_NS)
+            horizon_ns = taken_at_ns + CREATED_AHEAD_MAX_NS
             self.window.horizon_ns = max(self.window.horizon_ns, horizon_ns)
         if taken.is_changed:
             self._application.flush()

@@ -177,8 +177,8 @@ class FleetService(FleetAdmin):
     def restore_step(self, now_ns: int, is_exhausted: Callable[[], bool] = never) -> bool:
         """Restore a slice of the heap; return whether that was the last."""
         self._recall(now_ns)
-        self.member.restore_step(now_ns)
-        if not self.member.is_seeding:
+        # Not in one message: a fold that fails must not undo what writes wait for.
+        if self.member.restore_step(now_ns) and not self.member.is_seeding:
             self.table.rebuild_step()
         self.settle(now_ns, is_exhausted)
         return self.is_restored

@@ -44,8 +44,9 @@ class FormerMains:
         self._next_ns: dict[str, int] = {}
 
     def note(self, canisters: Sequence[str], now_ns: int) -> None:
-        """Remember mains that were replaced just now."""
-        self.canisters = tuple(canisters[:FORMER_MAX])
+        """Remember mains that were replaced just now, beside those before that may not know yet."""
+        waiting = [one for one in self.canisters if self._next_ns.get(one, 0) < self.tell_until_ns]
+        self.canisters = tuple(dict.fromkeys((*canisters, *waiting)))[:FORMER_MAX]
         self.tell_until_ns = now_ns + TELL_FOR_NS
         self._next_ns = {}
 

@@ -128,11 +128,12 @@ class IdWindow:
                 self._restore_page = -1
                 break
             cohort = _Cohort(page.kept_until_ns)
-            for data in page.records:
+            for data in reversed(page.records):
                 seq, subject, operation_id = record_id(data)
-                if is_library_id(operation_id):
-                    continue
                 key = subject + b"\x00" + operation_id
+                # An id that was used again after it was forgotten stands for the later operation.
+                if is_library_id(operation_id) or key in self._seqs:
+                    continue
                 cohort.keys.append(key)
                 self._seqs[key] = seq
             self._cohorts.appendleft(cohort)

@@ -51,6 +51,7 @@ from icfleet_canister.pull_messages import (
 )
 
 __all__ = [
+    "NUMBER_MAX",
     "PATH_MAX",
     "PULL_LEASE_S",
     "PULL_RECORDS_MAX",
@@ -84,6 +85,12 @@ PULL_RECORDS_MAX = 1_000
 
 #: How long an answer is waited for before the next pull. A call across subnets takes some 3 s.
 PULL_LEASE_S = 60
+
+#: Highest epoch and seq in which another canister is believed.
+NUMBER_MAX = 2**63 - 1
+
+#: Longest lease, after 60, 120, 240 ... seconds for questions in a row that nobody answered.
+LEASE_MAX_S = 3_600
 
 #: Pause between pulls while records come.
 BUSY_DELAY_S = 1
@@ -161,6 +168,7 @@ class Replication:
         self.error: str | None = None
         """Why the last pull brought nothing usable: ``Diverged: ...`` and so on."""
         self._in_flight: Request | None = None
+        self._unanswered = 0
         self._lease_until_ns = 0
         self._quiet_pulls = 0
         self._failed_pulls = 0
@@ -210,7 +218,10 @@ class Replication:
         """Take the lease for a question; return whether it was free."""
         if now_ns < self._lease_until_ns:
             return False
-        self._lease_until_ns = now_ns + PULL_LEASE_S * _NS_PER_S
+        # An upstream that is halted answers all of them at once, one day; each open call costs.
+        self._unanswered = 0 if self._in_flight is None else min(self._unanswered + 1, 8)
+        lease_s = min(PULL_LEASE_S << self._unanswered, LEASE_MAX_S)
+        self._lease_until_ns = now_ns + lease_s * _NS_PER_S
         self._in_flight = request
         return True
 
@@ -378,7 +389,7 @@ class ReplicaRegistry:
 
     def acknowledge(self, canister: str, epoch: int, seq: int, now_ns: int) -> bool:
         """Note how far a replica is; return whether it is attached at all."""
-        if canister not in self._replicas:
+        if canister not in self._replicas or max(epoch, seq) > NUMBER_MAX:
             return False
         self._replicas[canister] = AttachedReplica(canister, epoch, seq, now_ns)
         return True

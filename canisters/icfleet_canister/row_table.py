@@ -26,6 +26,10 @@ REBUILD_ROWS_MAX = 2_500
 #: Bytes of what is kept of the derived values over an upgrade: one row of state.
 DERIVED_SIZE_MAX = 7_000
 
+#: Slots of a canister: more rows than stable memory holds. What another canister names beyond would
+#: make each later walk over the slots endless.
+SLOTS_MAX = 100_000_000
+
 #: Bytes of a page besides its rows' values, for each of them.
 _ROW_OVERHEAD = 16
 
@@ -173,6 +177,8 @@ class RowTable:
     def problem(self, changes: Sequence[RowChange]) -> str | None:
         """Return why ``apply`` would fail on rows that another canister wrote, or ``None``."""
         for slot, value in changes:
+            if slot >= SLOTS_MAX:
+                return f"row {slot}: slots are below {SLOTS_MAX}"
             try:
                 self._check(value)
             except EncodingError as error:

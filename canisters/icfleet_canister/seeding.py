@@ -289,6 +289,8 @@ def _epochs_problem(page: StatePage) -> str | None:
         return f"{len(starts)} epochs out of order"
     first, last = starts[0], starts[-1]
     is_within = first.first_seq >= 1 and first.epoch >= 1 and last.first_seq <= head.seq
+    if page.applied + page.refused > head.seq or max(head.epoch, head.seq) >= 1 << 63:
+        return f"{page.applied} and {page.refused} operations at position {head.position}"
     if not is_within or last.epoch != head.epoch or len(head.chain_hash) != HASH_SIZE:
         return f"epochs up to {last.epoch}/{last.first_seq} at position {head.position}"
     return None

@@ -25,7 +25,7 @@ from icfleet_canister import (
     WrongCursor,
 )
 from icfleet_canister.log_record import CREATED_AHEAD_MAX_NS, CREATED_BEHIND_MAX_NS
-from icfleet_canister.replication import PULL_LEASE_S, Request
+from icfleet_canister.replication import LEASE_MAX_S, PULL_LEASE_S, Request
 from icfleet_canister.seeding import CLEAR_SLOTS_MAX, PAGE_ROWS_SIZE_MAX, PAGE_SLOTS_MAX
 
 HOUR_NS = 3_600 * SECOND_NS
@@ -147,7 +147,7 @@ def test_rows_are_right_however_the_main_goes_on_meanwhile(
             replica.take(*late[slot % len(late)], now_ns)
         if not replica.member.is_seeding and replica.member.head == main.member.head:
             assert replica.content() == main.content()
-    now_ns += PULL_LEASE_S * SECOND_NS
+    now_ns += LEASE_MAX_S * SECOND_NS
 
     replica.catch_up(main, now_ns=now_ns)
 

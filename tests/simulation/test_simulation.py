@@ -16,7 +16,7 @@ from simulated_run import simulate
 ROOT = Path(__file__).parent.parent.parent
 
 #: The same at every commit; the last ones each found a mistake once.
-FIXED_SEEDS = [*range(30), 100]
+FIXED_SEEDS = [*range(30), 100, 20216]
 
 #: Seeds until a planted bug must be found: the rarest shows in one of six.
 _TRIES = 60
@@ -68,5 +68,5 @@ def test_a_planted_bug_is_found(bug: PlantedBug) -> None:
             assert seed < _TRIES, f"{bug.name} was not found in {seed} seeds"
             try:
                 simulate(seed)
-            except (Violation, AssertionError, LookupError, ValueError):
+            except Violation:
                 return
