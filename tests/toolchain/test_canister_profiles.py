@@ -218,3 +218,11 @@ def test_any_text_is_a_quantity_or_the_documented_error(parse: object, text: str
 
     assert isinstance(value, int)
     assert value >= 0
+
+
+@pytest.mark.parametrize("name", ['"\\u001b[2J"', '"a b"', '""', '"ä"'])
+def test_names_that_a_terminal_might_obey_are_refused(root: Path, name: str) -> None:
+    with pytest.raises(ProjectError, match="the name") as told:
+        read(root, f"[tool.icfleet.profiles.{name}]\n")
+
+    assert str(told.value).isprintable()

@@ -138,7 +138,7 @@ def test_everything_that_main_needs_is_found(tmp_path: Path) -> None:
         tmp_path,
         parts=f"{OPERATION}class Row(Record):\n    x: nat64\nROW_SIZE_MAX = 1_234\n",
         rules=f"{APP}def may() -> GuardResult: ...\n@query(guard=may)\ndef see() -> nat64: ...\n",
-        extra="@update\ndef poke() -> void: ...\n@kybra.query\ndef lost() -> nat64: ...\n",
+        extra="@update\ndef poke() -> void: ...\nX = StableBTreeMap[str, int]\nY = StableBTreeMap",
     )
 
     assert sources.imports == {
@@ -207,6 +207,43 @@ PROBLEMS = [
         "a.py:5: _see begins with an underscore",
         id="hidden-method",
     ),
+    pytest.param(
+        {"a": "import kybra\n@kybra.query\ndef see() -> nat64: ...\n"},
+        "a.py:3: Kybra does not know `@kybra.query`, so it does not export see; "
+        "write `from kybra import query` and `@query`",
+        id="attribute",
+    ),
+    pytest.param(
+        {"a": "from kybra import query as q\n@q(guard=may)\ndef see() -> nat64: ...\n"},
+        "a.py:3: Kybra does not know `@q`",
+        id="alias",
+    ),
+    pytest.param(
+        {"a": "if True:\n    @update\n    def poke() -> void: ...\n"},
+        "a.py:3: poke is not at module level",
+        id="nested",
+    ),
+    pytest.param(
+        {"a": "@update\nasync def poke() -> void: ...\n"},
+        "a.py:2: Kybra does not export `async def poke`; write `def`, return `Async[...]`",
+        id="async",
+    ),
+    pytest.param(
+        {"a": "import kybra as k\n@k.init\ndef start() -> void: ...\n"},
+        "a.py:3: main.py has the canister's @init",
+        id="own-hook-by-attribute",
+    ),
+    pytest.param(
+        {"a": "from .g import app\nfrom . import g\n"},
+        "a.py:1: Kybra bundles modules flat, without packages; write `from g import app`\n"
+        "a.py:2: Kybra bundles modules flat, without packages; write `import g`",
+        id="relative-import",
+    ),
+    pytest.param(
+        {"a": APP + OPERATION + "ROW_SIZE_MAX = True\n"},
+        "a.py:4: ROW_SIZE_MAX must be a plain number",
+        id="row-size-bool",
+    ),
 ]
 
 
@@ -257,6 +294,31 @@ def test_a_source_that_is_no_python_is_told_with_its_line(tmp_path: Path) -> Non
     """By the generator: Kybra's own message would have no file name."""
     with pytest.raises(GenerateError, match=r"broken\.py:2: "):
         read(tmp_path, broken="x = 1\ndef (\n")
+
+
+def test_a_source_with_a_null_byte_is_told(tmp_path: Path) -> None:
+    with pytest.raises(GenerateError, match=r"broken\.py.*null bytes"):
+        read(tmp_path, broken="x = 1\0\n")
+
+
+def test_a_source_that_is_nested_too_deeply_is_told(tmp_path: Path) -> None:
+    with pytest.raises(GenerateError, match=r"broken\.py: nested deeper than can be read"):
+        read(tmp_path, broken=f"x = {'-' * 100_000}1\n")
+
+
+def test_methods_in_a_subfolder_are_told(tmp_path: Path) -> None:
+    """Other canisters and installed packages below the folder are not the canister's."""
+    source = "from kybra import query\n@query\ndef see() -> nat64: ...\n"
+    for name in ("inner/deep", "other", "venv/lib", "site-packages/one"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "more.py").write_text(source)
+    (tmp_path / "other" / "main.py").touch()
+    (tmp_path / "venv" / "pyvenv.cfg").touch()
+
+    told = problems(tmp_path, a=APP + OPERATION)
+
+    assert told.startswith("inner/deep/more.py:3: see is in a subfolder")
+    assert told.count("\n") == 0
 
 
 def test_the_command_checks_and_writes(project: Path, icfleet: RunIcfleet) -> None:

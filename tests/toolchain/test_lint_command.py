@@ -7,6 +7,7 @@ import pytest
 
 from icfleet.cli import main
 from icfleet.lint import lint_paths
+from icfleet.lint.runner import find_entries
 
 CLEAN = "from kybra import ic, nat64, query\n@query\ndef now() -> nat64:\n    return ic.time()\n"
 WARNED = CLEAN + "print(1)\n"
@@ -168,3 +169,22 @@ def test_a_comment_that_serves_one_of_two_canisters_is_used(tmp_path: Path) -> N
 
     assert both == []
     assert [one.code for one in second] == ["KY901"]
+
+
+def test_installed_packages_are_not_the_projects(tmp_path: Path) -> None:
+    """A folder stands for the canisters in it, not for those of a virtual environment."""
+    for name in ("one", "venv/lib", "env/site-packages/a", "node_modules/b"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "main.py").write_text(CLEAN)
+    (tmp_path / "venv" / "pyvenv.cfg").touch()
+
+    assert find_entries(tmp_path) == [tmp_path / "one" / "main.py"]
+    assert find_entries(tmp_path / "venv" / "lib") == [tmp_path / "venv" / "lib" / "main.py"]
+
+
+def test_a_comment_may_follow_another_comment(tmp_path: Path) -> None:
+    source = "from kybra import *\n@query\ndef a() -> nat: ...  # noqa  # icfleet: ignore[KY117]\n"
+    (tmp_path / "shared.py").write_text(source)
+    (tmp_path / "main.py").write_text("import shared\n")
+
+    assert lint_paths([tmp_path], search_path=[tmp_path]) == []

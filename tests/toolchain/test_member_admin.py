@@ -86,6 +86,22 @@ async def test_there_must_be_a_main_to_take_over_from() -> None:
         await run_reseed(fleet)
 
 
+async def test_nothing_is_taken_over_from_a_main_that_a_silent_one_has_replaced() -> None:
+    """Else what only the members of the later epoch have would be thrown away."""
+    fleet = ModelledFleet.joined()
+    fleet["replica_1"].is_main = True
+    fleet["replica_1"].begin(2)
+    fleet["replica_1"].attached.append(fleet.replicas[1].id)
+    fleet["replica_2"].upstream = fleet.replicas[0].id
+    fleet.pull()
+    fleet.silent = {"replica_1"}
+
+    with pytest.raises(SwitchOverError, match=r"main is at 1\.11 and epoch 2 has begun.*--force"):
+        await run_reseed(fleet, "replica_2")
+
+    assert fleet.asked == []
+
+
 async def test_nothing_is_thrown_away_if_the_answer_is_no() -> None:
     def refuse(_text: str, _word: str) -> None:
         message = "nothing was done"

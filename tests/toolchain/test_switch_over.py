@@ -7,8 +7,9 @@ from modelled_fleet import InterruptedOperatorError, ModelledFleet
 
 from icfleet.asking import Ask
 from icfleet.errors import AdminRefusedError, AttachError, SwitchOverError, ToolchainError
+from icfleet.following import wait_until_level
 from icfleet.progress import QuietProgress
-from icfleet.switch_over import SwitchReport, switch_over
+from icfleet.switch_over import SwitchReport, follow_new_main, switch_over
 
 
 def agree(_text: str, _word: str) -> None:
@@ -344,3 +345,24 @@ async def test_a_head_that_is_not_proven_is_told_after_the_switch() -> None:
         SwitchOverError, match=r"replica_1 is the main now.*replica_2 does not prove"
     ):
         await switch(fleet)
+
+
+async def test_two_switch_overs_at_once_are_told_of_each_other() -> None:
+    """The new main has no other history: it is neither to be reseeded nor demoted."""
+    fleet = ModelledFleet.joined()
+    mine, other = fleet.replicas
+    progress = QuietProgress(io.StringIO())
+    for number, one in enumerate((mine, other)):
+        fleet[one.name].is_main = True
+        fleet[one.name].begin(2 + 3 * number)
+    fleet["main"].is_main = fleet[mine.name].is_main = False
+    told = r"^replica_2 was made main meanwhile, at 5\.12: run 'icfleet status'"
+
+    with pytest.raises(SwitchOverError, match=told):
+        await follow_new_main(
+            fleet, fleet, mine, former="main", pause_s=0, timeout_s=5, progress=progress
+        )
+    with pytest.raises(SwitchOverError, match=told):
+        await wait_until_level(fleet, mine, (other,), timeout_s=5, progress=progress)
+
+    assert fleet.asked == []

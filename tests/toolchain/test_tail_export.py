@@ -121,6 +121,30 @@ async def test_records_that_do_not_lead_to_the_canisters_own_hash_are_refused(
     assert written_to(tmp_path) == []
 
 
+async def test_a_file_that_is_there_is_kept(tmp_path: Path) -> None:
+    """After a reseed it is the only copy; nobody is asked anything."""
+    fleet = forked()
+    (tmp_path / "tail.json").write_text("kept")
+
+    with pytest.raises(SwitchOverError, match=r"tail\.json is there already: choose another name"):
+        await export(fleet, tmp_path / "tail.json")
+
+    assert (tmp_path / "tail.json").read_text() == "kept"
+    assert fleet.asked == []
+
+
+async def test_a_main_that_a_silent_one_has_replaced_is_nothing_to_compare_with(
+    tmp_path: Path,
+) -> None:
+    fleet = forked()
+    fleet["replica_2"].upstream_head = fleet["replica_1"].position
+    fleet["replica_2"].is_frozen = True
+    fleet.silent = {"replica_1"}
+
+    with pytest.raises(SwitchOverError, match=r"main is at 1\.48 and epoch 2 has begun"):
+        await export(fleet, tmp_path / "tail.json", "replica_2")
+
+
 async def test_the_main_itself_has_no_tail(tmp_path: Path) -> None:
     with pytest.raises(SwitchOverError, match="main is the main"):
         await export(ModelledFleet.joined(), tmp_path / "tail.json")

@@ -43,12 +43,25 @@ def test_without_a_table_everybody_follows_main(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "table",
+    [
+        pytest.param({"main": "replica_1"}, id="former"),
+        pytest.param({"main": "replica_1", "replica_1": "main"}, id="back"),
+    ],
+)
+def test_an_entry_of_the_present_main_waits_until_another_is_it(table: dict[str, str]) -> None:
+    """Else a table made for one main would stop every command under the next."""
+    assert check_upstreams(table, main="main", names=NAMES) is None
+    assert upstreams_below(MAIN, MEMBERS, table)["replica_1"] is MAIN
+    assert upstreams_below(MEMBERS[2], MEMBERS, {"main": "replica_1"})["main"] is MEMBERS[1]
+
+
+@pytest.mark.parametrize(
     ("table", "problem"),
     [
         pytest.param({"replica_9": "main"}, "replica_9 is no canister of the fleet", id="who"),
         pytest.param({"replica_1": "mian"}, "mian is no canister of the fleet", id="whom"),
         pytest.param({"replica_1": "replica_1"}, "replica_1 cannot follow itself", id="itself"),
-        pytest.param({"main": "replica_1"}, "main is the main and follows nobody", id="main"),
         pytest.param(
             {"replica_1": "replica_2", "replica_2": "replica_1"},
             "replica_1 -> replica_2 -> replica_1 goes in a circle: let one of them follow main",

@@ -11,6 +11,7 @@
 Everything is checked when it is read, so that a profile that exists can be applied.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
@@ -43,6 +44,7 @@ __all__ = [
 
 DEFAULT_PROFILE = "economy"
 
+_PROFILE_NAME = re.compile(r"[A-Za-z0-9_-]+")
 _GIB = 1024**3
 _DAY_S = 24 * 60 * 60
 
@@ -165,6 +167,10 @@ _PARSERS: Mapping[str, Callable[[int | str], int]] = {
 
 def _read_profile(project: DfxProject, name: str, table: object) -> Profile:
     path = project.root / "pyproject.toml"
+    if not _PROFILE_NAME.fullmatch(name):
+        # Names are printed as they are, and could hold what a terminal obeys.
+        reason = f"[tool.icfleet.profiles]: the name {name!a} has more than A-Z a-z 0-9 _ -"
+        raise ProjectError(path, reason)
     where = f"profiles.{name}"
     found = convert_table(table, _ProfileTable, path=path, name=where)
     base = BUILT_IN.get(name, BUILT_IN[DEFAULT_PROFILE]).settings

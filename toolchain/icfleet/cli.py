@@ -8,6 +8,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, cast
@@ -435,6 +436,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         0 when done, 1 for an expected failure told on standard error, 2 for wrong usage.
     """
     try:
+        code = _run(argv)
+        sys.stdout.flush()
+    except OSError as error:
+        _drop_output()
+        if not isinstance(error, BrokenPipeError):
+            _tell(error)
+        return EXIT_FAILED
+    return code
+
+
+def _run(argv: Sequence[str] | None) -> int:
+    try:
         app(args=None if argv is None else list(argv))
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else EXIT_OK
@@ -443,12 +456,25 @@ def main(argv: Sequence[str] | None = None) -> int:
         return EXIT_FAILED
     except BaseExceptionGroup as group:
         # Task groups wrap what their body or a task raised; one expected error is told as itself.
-        expected, others = group.split(_expected_errors())
+        told: tuple[type[Exception], ...] = (*_expected_errors(), OSError)
+        expected, others = group.split(told)
         if expected is None or others is not None:
             raise
-        _tell(_first_leaf(expected))
+        leaf = _first_leaf(expected)
+        if isinstance(leaf, OSError):
+            raise leaf from group
+        _tell(leaf)
         return EXIT_FAILED
     return EXIT_OK
+
+
+def _drop_output() -> None:
+    """Let Python's own flush at the end not fail once more, if standard output is what failed."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        with suppress(OSError), Path(os.devnull).open("wb") as nowhere:
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
 def _expected_errors() -> tuple[type[Exception], ...]:

@@ -1,6 +1,7 @@
 """The fleet's canisters on one network, opened for administration."""
 
 import asyncio
+import sys
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -16,8 +17,9 @@ from icfleet.admin_calls import (
 )
 from icfleet.canister_ids import adopt_icp_ids
 from icfleet.connection import open_agent
-from icfleet.errors import AttachError
+from icfleet.errors import AttachError, IdentityFileError
 from icfleet.member_status import MemberStatus
+from icfleet.progress import progress_on
 from icfleet.site import Site
 from icfleet.upstreams import read_upstreams
 from icfleet_agent import Agent, Canister
@@ -26,7 +28,7 @@ from icfleet_protocol.canister_state import controllers, controllers_path
 from icfleet_protocol.errors import CandidError, ProtocolError
 from icfleet_protocol.identity import AnonymousIdentity
 from icfleet_protocol.principal import Principal
-from icfleet_router.errors import HeadError
+from icfleet_router.errors import HeadError, ProjectError
 from icfleet_router.heads import VerifiedHead, verified_head
 from icfleet_router.project_files import read_canister_ids
 
@@ -105,7 +107,19 @@ class OpenFleet:
     agent: Agent
     main: Member
     replicas: tuple[Member, ...]
-    upstreams: Mapping[str, str] = field(default_factory=dict[str, str])
+    table: Mapping[str, str] | ProjectError = field(default_factory=dict[str, str])
+    """``[tool.icfleet.upstreams]``, or what is wrong with it: reading the fleet needs it not."""
+
+    @property
+    def upstreams(self) -> Mapping[str, str]:
+        """Who follows another than main, by name.
+
+        Raises:
+            ProjectError: If the table names who is not in the fleet, or goes in a circle.
+        """
+        if isinstance(self.table, ProjectError):
+            raise self.table
+        return self.table
 
     @property
     def members(self) -> tuple[Member, ...]:
@@ -213,6 +227,8 @@ class OpenFleet:
 def open_fleet(site: Site, agent: Agent) -> OpenFleet:
     """Find the fleet's canisters on the site's network.
 
+    Of wrong upstreams it only warns: whoever wants to use them is refused then.
+
     Raises:
         ProjectError: If an id or interface is missing.
         AttachError: If a canister's interface lacks what a fleet needs.
@@ -229,11 +245,17 @@ def open_fleet(site: Site, agent: Agent) -> OpenFleet:
             )
             raise AttachError(message)
         members.append(Member(name=canister.name, id=ids[canister.name], interface=interface))
+    table: Mapping[str, str] | ProjectError
+    try:
+        table = read_upstreams(site.project)
+    except ProjectError as error:
+        progress_on(sys.stderr).warn(str(error))
+        table = error
     return OpenFleet(
         agent=agent,
         main=members[0],
         replicas=tuple(members[1:]),
-        upstreams=read_upstreams(site.project),
+        table=table,
     )
 
 
@@ -247,9 +269,15 @@ async def open_administration(
         ProjectError: If a project file is missing or malformed.
         AttachError: If a canister's interface lacks what a fleet needs.
         NetworkError: If nobody is at the network's address.
+        IdentityFileError: If the key that is to sign is not there; a new one would be no admin's.
     """
-    adopt_icp_ids(site.project, site.network, is_current=choice.signer is Signer.ICP)
     is_ours = choice.signer is Signer.KEY
+    if is_ours and choice.key is None and not site.admin_path.exists():
+        message = f"no admin key at {site.admin_path}: --identity, or restore it"
+        raise IdentityFileError(message)
+    # Refused before anything is changed by it.
+    read_upstreams(site.project)
+    adopt_icp_ids(site.project, site.network, is_current=choice.signer is Signer.ICP)
     identity = site.admin(choice.key) if is_ours else AnonymousIdentity()
     async with open_agent(site, identity) as agent:
         caller: AdminCaller = KeyCaller(agent)

@@ -21,6 +21,7 @@ from icfleet.cli_options import (
     NetworkOption,
     SignerOption,
 )
+from icfleet.errors import ToolchainError
 from icfleet.printing import print_json, print_lines
 from icfleet.progress import Progress, progress_on
 
@@ -106,12 +107,20 @@ def promote(  # noqa: PLR0913 - one parameter for each option of the command
 
     report = place.run(run)
     roles = place.new_roles(report["main"]["name"])
-    written = bool(roles) and write_roles
-    if written:
+    failure: ToolchainError | None = None
+    if roles and write_roles:
         from icfleet.role_lines import write_roles as write  # noqa: PLC0415 - see above
 
-        write(place.site.project.root / "pyproject.toml", roles)
-    _tell_switch(report, place, roles, is_written=written, is_json=json_)
+        try:
+            write(place.site.project.root / "pyproject.toml", roles)
+        except ToolchainError as error:
+            failure = error
+    written = bool(roles) and write_roles and failure is None
+    # Without advice where the error has it.
+    advised = roles if failure is None or json_ else {}
+    _tell_switch(report, place, advised, is_written=written, is_json=json_)
+    if failure is not None:
+        raise failure
 
 
 def reseed(  # noqa: PLR0913 - one parameter for each option of the command
@@ -310,7 +319,7 @@ def _tell_switch(
         print_json({**report, "roles": list(lines), "is_written": is_written})
         return
     main = report["main"]
-    pause = f"; nobody took writes for {report['pause_s']:.1f} s" if report["pause_s"] else ""
+    pause = f"; no canister was main for {report['pause_s']:.1f} s" if report["pause_s"] else ""
     print_lines(f"{main['name']} is the main, at {main['epoch']}.{main['seq']}{pause}")
     for one in report["replicas"]:
         print_lines(f"{one['name']} follows, at {one['epoch']}.{one['seq']}")

@@ -10,7 +10,14 @@ from icfleet.fleet import FleetPort
 from icfleet.member_status import MemberStatus
 from icfleet_protocol.principal import Principal
 
-__all__ = ["FleetView", "certified_status", "look", "look_main_last", "member_named"]
+__all__ = [
+    "FleetView",
+    "certified_status",
+    "check_is_latest",
+    "look",
+    "look_main_last",
+    "member_named",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +122,21 @@ async def certified_status(caller: AdminCaller, member: Member) -> MemberStatus:
         AgentError: If the network does not answer.
     """
     return MemberStatus.from_candid(await caller.call(member, "status"))
+
+
+def check_is_latest(view: FleetView, main: Member) -> None:
+    """See that nobody has heard of a later main than the one that answers.
+
+    Raises:
+        SwitchOverError: If there is one, which is silent: what this one has does not count.
+    """
+    position, latest = view.status(main).position, view.highest_epoch
+    if position.epoch < latest:
+        message = (
+            f"{main.name} is at {position} and epoch {latest} has begun; whoever is its main does "
+            "not answer: bring it back, or 'icfleet promote NAME --force'"
+        )
+        raise SwitchOverError(message)
 
 
 def member_named(members: Sequence[Member], name: str) -> Member:

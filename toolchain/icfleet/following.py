@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from icfleet.admin_calls import AdminCaller, Member, admin_call
-from icfleet.errors import AttachError
+from icfleet.errors import AttachError, SwitchOverError
 from icfleet.fleet import FleetPort
 from icfleet.fleet_view import FleetView, look_main_last
 from icfleet.member_status import MemberStatus
@@ -17,6 +17,7 @@ from icfleet_router.roles import Role
 
 __all__ = [
     "MemberReport",
+    "check_still_main",
     "detach_strays",
     "has_caught_up",
     "join",
@@ -105,6 +106,7 @@ async def wait_until_level(
 
     Raises:
         AttachError: If one has another history, or does not come in time.
+        SwitchOverError: If another was made main meanwhile.
         AgentError: If the network does not answer.
     """
     target = await fleet.status(main)
@@ -115,6 +117,7 @@ async def wait_until_level(
             async with asyncio.timeout(timeout_s):
                 while True:
                     view = await look_main_last(fleet, main)
+                    check_still_main(view, main, target)
                     head = view.status(main)
                     statuses = {one.name: view.status(one) for one in replicas}
                     behind = [
@@ -128,6 +131,26 @@ async def wait_until_level(
                     await asyncio.sleep(POLL_DELAY_S)
         except TimeoutError:
             raise AttachError(_lag_message(main, behind, view, target, timeout_s)) from None
+
+
+def check_still_main(view: FleetView, main: Member, status: MemberStatus) -> None:
+    """See that nobody else was made main since.
+
+    Args:
+        view: What all say now.
+        main: Who was made main, or found to be it.
+        status: What that one said then, or later.
+
+    Raises:
+        SwitchOverError: If another decides in a later epoch.
+    """
+    latest = view.main
+    if latest is None or latest is main:
+        return
+    at = view.status(latest).position
+    if at.epoch > status.position.epoch:
+        message = f"{latest.name} was made main meanwhile, at {at}: run 'icfleet status'"
+        raise SwitchOverError(message)
 
 
 def has_caught_up(main: MemberStatus, replica: MemberStatus, target: MemberStatus) -> bool:

@@ -136,7 +136,11 @@ def _glue(folder: Path) -> tuple[GeneratedFile, ...]:
 
 def _interface(root: Path, folder: Path) -> GeneratedFile:
     entry = folder.absolute() / _ENTRY
-    analysis = analyze(collect_sources(entry, search_path_of(root, entry)))
+    try:
+        analysis = analyze(collect_sources(entry, search_path_of(root, entry)))
+    except RecursionError as error:
+        message = f"{folder}: a module is nested deeper than can be read"
+        raise GenerateError(message, detail="Split its longest expression.") from error
     if analysis.findings:
         raise CanisterSourceError(analysis.findings)
     header = f"// {GENERATED_MARK} from the sources beside it; change those instead.\n"

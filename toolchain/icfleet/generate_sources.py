@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from icfleet.errors import GenerateError
+from icfleet.generate_exports import find_unseen, find_unseen_in_subfolders
 
 __all__ = ["GENERATED_MARK", "GLUE_MODULES", "OwnName", "OwnSources", "read_own_sources"]
 
@@ -67,6 +68,7 @@ def read_own_sources(folder: Path) -> OwnSources:
     reader = _Reader(OwnSources(name=folder.absolute().name))
     for module in modules:
         reader.read(module)
+    reader.problems += find_unseen_in_subfolders(folder)
     reader.finish(folder)
     if reader.problems:
         message = f"{folder}: cannot generate the glue"
@@ -95,7 +97,10 @@ def _read_module(path: Path) -> _Module:
     try:
         return _Module(path, ast.parse(path.read_bytes(), filename=str(path)))
     except SyntaxError as error:
-        message = f"{path}:{error.lineno}: {error.msg}"
+        message = f"{path}:{error.lineno or 1}: {error.msg}"
+        raise GenerateError(message) from error
+    except (RecursionError, MemoryError) as error:
+        message = f"{path}: nested deeper than can be read; split its longest expression"
         raise GenerateError(message) from error
     except (OSError, ValueError) as error:
         message = f"cannot read {path}: {error}"
@@ -116,6 +121,7 @@ class _Reader:
     def read(self, module: _Module) -> None:
         if not module.name.isidentifier():
             self.problems.append(f"{module.path}: no module can import a file of this name")
+        self.problems += find_unseen(module.path, module.tree)
         for node in module.tree.body:
             match node:
                 case ast.FunctionDef():
@@ -171,7 +177,7 @@ class _Reader:
         called = next(_called_names([value]), "")
         if called == "Application":
             self._read_application(module, name, place)
-        elif called == "StableBTreeMap":
+        elif called == "StableBTreeMap" and isinstance(value, ast.Call):
             self._read_map(value, place)
         elif called in _TYPE_CALLS:
             self.sources.types.append(OwnName(name, place))
@@ -185,8 +191,7 @@ class _Reader:
         else:
             self._misnamed.append(place)
 
-    def _read_map(self, value: ast.expr, place: str) -> None:
-        assert isinstance(value, ast.Call), value
+    def _read_map(self, value: ast.Call, place: str) -> None:
         given = [*value.args[:1], *(one.value for one in value.keywords if one.arg == "memory_id")]
         match given:
             case [ast.Constant(value=int(memory_id))] if memory_id < FLEET_MAPS:
@@ -198,9 +203,9 @@ class _Reader:
     def _read_row_size(self, value: ast.expr, place: str) -> None:
         self._row_sizes.append(place)
         match value:
-            case ast.Constant(value=int(size)) if 1 <= size <= ROW_SIZE_MAX:
+            case ast.Constant(value=int(size)) if size is not True and 1 <= size <= ROW_SIZE_MAX:
                 self.sources.row_size_max = size
-            case ast.Constant(value=int()):
+            case ast.Constant(value=int(size)) if not isinstance(size, bool):
                 self.problems.append(f"{place}: ROW_SIZE_MAX must be 1 to {ROW_SIZE_MAX:_} bytes")
             case _:
                 reason = "must be a plain number: Kybra reads the size of a stable map as it stands"

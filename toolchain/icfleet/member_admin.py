@@ -7,7 +7,7 @@ from icfleet.admin_calls import AdminCaller, Member, admin_call
 from icfleet.asking import Ask
 from icfleet.errors import SwitchOverError
 from icfleet.fleet import FleetPort
-from icfleet.fleet_view import FleetView, look, member_named
+from icfleet.fleet_view import FleetView, check_is_latest, look, member_named
 from icfleet.following import MemberReport, prove_heads, report_member, wait_until_level
 from icfleet.progress import Progress
 from icfleet.tail_export import common_seq_max
@@ -58,7 +58,7 @@ async def reseed(
     A main that was never opened is opened first, so that a fleet may begin anew on purpose.
 
     Raises:
-        SwitchOverError: If the canister is the main, or there is none.
+        SwitchOverError: If the canister is the main, there is none, or a later one is silent.
         AttachError: If a canister does not answer, refuses, or does not become level in time.
         ToolchainError: If whoever was asked did not agree.
         AgentError: If the network does not answer.
@@ -173,6 +173,8 @@ def _main_for(view: FleetView, fleet: FleetPort, member: Member) -> Member:
             "makes another canister the main first"
         )
         raise SwitchOverError(message)
+    if not view.status(main).is_unopened:
+        check_is_latest(view, main)
     return main
 
 

@@ -16,6 +16,7 @@ from icfleet.fleet import FleetPort
 from icfleet.fleet_view import FleetView, certified_status, look, look_main_last, member_named
 from icfleet.following import (
     MemberReport,
+    check_still_main,
     detach_strays,
     join,
     prove_heads,
@@ -45,7 +46,7 @@ class SwitchReport:
     former: str | None
     """Who was it; ``None`` if that is the same canister, or unknown."""
     pause_s: float
-    """How long nobody took writes, in seconds, as far as this command caused it."""
+    """How long no canister was main, in seconds, as far as this command caused it."""
     replicas: tuple[MemberReport, ...]
     warnings: tuple[str, ...]
 
@@ -165,10 +166,12 @@ async def follow_new_main(  # noqa: PLR0913 - what is reported beside what is do
     Who has another history is left as it is, and named.
 
     Raises:
-        SwitchOverError: If somebody does not follow; the main is the main all the same.
+        SwitchOverError: If somebody does not follow, and the main is the main all the same; or if
+            another was made main meanwhile.
         AgentError: If the network does not answer.
     """
     view = await look_main_last(fleet, main)
+    check_still_main(view, main, view.status(main))
     wanted = upstreams_below(main, fleet.members, fleet.upstreams)
     warnings = [f"{error}: 'icfleet attach' joins it later" for error in view.silent.values()]
     following: list[Member] = []
@@ -233,7 +236,7 @@ class _Switch:
         self._timeout_s = timeout_s
 
     async def run(self, view: FleetView, progress: Progress, *, decides: bool) -> float:
-        """Promote the target, and return how many seconds nobody took writes."""
+        """Promote the target, and return how many seconds no canister was main."""
         if not decides:
             await self._finish(view, progress)
             return 0.0

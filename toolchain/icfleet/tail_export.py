@@ -13,7 +13,7 @@ from typing import Any
 from icfleet.admin_calls import AdminCaller, Member, admin_call
 from icfleet.errors import AttachError, SwitchOverError
 from icfleet.fleet import FleetPort
-from icfleet.fleet_view import look, member_named
+from icfleet.fleet_view import check_is_latest, look, member_named
 from icfleet.member_log import LogEntry, MemberLog, position_at
 from icfleet.member_status import MemberStatus
 from icfleet.progress import Progress
@@ -44,10 +44,12 @@ async def export_tail(
     A canister that still decides is demoted first, or the tail would grow while it is read.
 
     Raises:
-        SwitchOverError: If there is no main to compare with, or the canister is it.
+        SwitchOverError: If the file is there already, there is no main to compare with or a later
+            one is silent, or the canister is the main.
         AttachError: If the logs do not reach back to where the histories part.
         AgentError: If the network does not answer.
     """
+    _check_is_new(out)
     member = member_named(fleet.members, name)
     view = await look(fleet)
     main = view.main
@@ -58,6 +60,7 @@ async def export_tail(
     if main is member:
         message = f"{name} is the main: what it has is what counts"
         raise SwitchOverError(message)
+    check_is_latest(view, main)
     if status.decides:
         with progress.step(f"Demoting {member.name}"):
             await admin_call(caller, member, "demote", status.position.epoch)
@@ -130,6 +133,13 @@ async def find_fork(
         else:
             low, found = middle, shared
     return low, found
+
+
+def _check_is_new(out: Path) -> None:
+    """See that nothing is overwritten: it may be the only copy of an earlier tail."""
+    if out.exists():
+        message = f"{out} is there already: choose another name"
+        raise SwitchOverError(message)
 
 
 def _heading(member: Member, main: Member, status: MemberStatus, fork: int) -> dict[str, Any]:

@@ -39,14 +39,14 @@ def check_upstreams(upstreams: Mapping[str, str], *, main: str, names: Sequence[
         for word in (name, upstream):
             if word not in names:
                 return f"{word} is no canister of the fleet; it has {known}"
-        if name == main:
-            return f"{main} is the main and follows nobody: remove it"
-        if name == upstream:
+        if name == upstream and name != main:
             return f"{name} cannot follow itself"
-    for name in upstreams:
+    # Main follows nobody; its entry is for when another is the main.
+    followed = {name: upstream for name, upstream in upstreams.items() if name != main}
+    for name in followed:
         passed = [name]
-        while passed[-1] in upstreams:
-            passed.append(upstreams[passed[-1]])
+        while passed[-1] in followed:
+            passed.append(followed[passed[-1]])
             if passed[-1] in passed[:-1]:
                 return f"{' -> '.join(passed)} goes in a circle: let one of them follow {main}"
     return None

@@ -43,6 +43,8 @@ _CHECKS = (
 _ENTRY = "main.py"
 """What a canister's entry is called when a folder is given."""
 
+_PACKAGE_FOLDERS = frozenset({"node_modules", "site-packages"})
+
 
 @dataclass(frozen=True, slots=True)
 class _Outcome:
@@ -142,6 +144,13 @@ def _lint_entry(entry: Path, search_path: Sequence[Path]) -> _Outcome:
 
 def _iterate_below(folder: Path) -> Iterator[Path]:
     for entry in folder.rglob(_ENTRY):
-        is_hidden = any(part.startswith(".") for part in entry.relative_to(folder).parts)
-        if entry.is_file() and not is_hidden:
+        below = entry.relative_to(folder)
+        is_hidden = any(part.startswith(".") for part in below.parts)
+        if entry.is_file() and not is_hidden and not _is_installed(folder, below):
             yield entry
+
+
+def _is_installed(folder: Path, below: Path) -> bool:
+    """Whether a file is a package's or a virtual environment's, not the project's."""
+    is_package = not _PACKAGE_FOLDERS.isdisjoint(below.parts)
+    return is_package or any((folder / one / "pyvenv.cfg").is_file() for one in below.parents[:-1])

@@ -73,10 +73,10 @@ def _iterate_comments(module: SourceModule) -> Iterator[Suppression]:
     if _HINT not in module.source:
         return
     for token in _comments(module.source):
-        found = _COMMENT.match(token.string)
+        found = _COMMENT.search(token.string)
         if found is None:
             continue
-        place = Place(module.file, token.start[0], token.start[1] + 1)
+        place = Place(module.file, token.start[0], token.start[1] + found.start() + 1)
         for code in (found["codes"] or "").split(","):
             yield Suppression(place, code.strip())
 
