@@ -136,3 +136,25 @@ def test_kinds_do_not_get_in_each_others_way() -> None:
     for kinds in ([HOUSE, HOUSE], [HOUSE, other], [low]):
         with pytest.raises(ConfigurationError):
             RowKinds(kinds)
+
+
+def test_a_writer_whose_reader_was_forgotten_writes_nothing() -> None:
+    """Else the next message, and every replica, would meet a row that nobody can read."""
+
+    class Note(NamedTuple):
+        text: str
+        stars: int
+
+    def write(writer: ByteWriter, row: Note) -> None:
+        writer.text(row.text).number(row.stars, 8)
+
+    def forget(reader: ByteReader) -> Note:
+        return Note(reader.text(), 0)
+
+    def change(reader: ByteReader) -> Note:
+        return Note(reader.text(), reader.number(8) + 1)
+
+    for read in (forget, change):
+        kinds = RowKinds([RowKind(16, Note, write, {1: read})])
+        with pytest.raises(EncodingError):
+            kinds.encode(Note("a", 7))
