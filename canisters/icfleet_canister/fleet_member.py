@@ -75,8 +75,6 @@ RESTORE_PAGES_MAX = 800
 #: One page given back is worth so many units of the sweeper's work: two gets and a removal.
 SWEEP_UNITS_A_PAGE = 50
 
-NOT_OPENED = "not opened"
-
 _STATE_KEY = "member"
 _WAKING = Problem("Waking", "this main waits for its replicas' positions; try again in a minute")
 
@@ -155,7 +153,7 @@ class FleetMember(Generic[Body]):
             is_main: A main is fenced until it is promoted; a replica waits for ``follow``.
             installer: Principal that installed the canister, as text.
         """
-        fence = Fence(NOT_OPENED) if is_main else None
+        fence = Fence("not opened") if is_main else None
         self._load(MemberState(is_main, installer, LogExtent.empty(), fence=fence))
         self._save()
 

@@ -244,6 +244,6 @@ class FleetTimers:
             self._tell(upstream)
 
     def _tell(self, canister: str) -> None:
-        """Tell our position; nobody waits for an answer, for a call left open bars an upgrade."""
+        """Tell our position without waiting: a lost one is repeated."""
         position = self._records.position(self._service.member.head)
         self._ports.upstream(canister).acknowledge(position).notify()
