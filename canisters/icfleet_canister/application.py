@@ -129,10 +129,6 @@ class Application:
         """Return the row that makes a principal an ``owner``, or ``None``."""
         return self.table.row_by_key(self.owner_key + principal) if self.owner_key else None
 
-    def creator_of(self, principal: str) -> str | None:
-        """Return who created a principal's row, or ``None``."""
-        return self.creator_in(self.owned_row(principal))
-
     def creator_in(self, row: Row | None) -> str | None:
         """Return who created this row of a principal, or ``None``."""
         return None if row is None or self._created_by is None else self._created_by(row)

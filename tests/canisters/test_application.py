@@ -123,7 +123,7 @@ def test_an_operation_becomes_rows_or_a_refusal() -> None:
     assert app.owned_row(ADA) is None
     app.table.apply(effects.rows)
     assert app.owned_row(ADA) == Tally(ADA, "gateway", 2)
-    assert app.creator_of(ADA) == "gateway"
+    assert app.creator_in(app.owned_row(ADA)) == "gateway"
     assert evaluate(app, Add(0)) == Effects(refusal=("Nothing", "there is nothing to add"))
     assert evaluate(app, Give(ADA, ())) == evaluate(app, Ping()) == Effects(rows=[])
 
@@ -247,7 +247,11 @@ def test_what_is_left_out_is_not_there() -> None:
     """No owner, no views, no figures; every weight is 1."""
     app = bound(make(weights=None, owner_key="", created_by=None))
 
-    assert (app.owned_row(ADA), app.creator_of(ADA), app.weight("Add")) == (None, None, 1)
+    assert (app.owned_row(ADA), app.creator_in(app.owned_row(ADA)), app.weight("Add")) == (
+        None,
+        None,
+        1,
+    )
     assert (app.views(), app.figures(), app.derived, app.reads) == ((), (), None, {})
     assert make().weight("Add") == 3
 
